@@ -1,0 +1,1 @@
+"""L0: errors, configuration, artifacts, run folders and step-keyed randomness."""

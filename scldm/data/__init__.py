@@ -1,0 +1,1 @@
+"""L1: audio, faces, manifests and splits, the bundled population."""

@@ -1,0 +1,179 @@
+"""Pairs of a clip and a face that share an identity, or an attribute where only that matches.
+
+A batch is a pure function of (seed, step): the speakers in it are distinct, and the clip, its
+augmentation and the face are drawn anew each time, so that no pairing that does not exist can be
+memorised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from scldm.core.artifact import staged
+from scldm.core.config import Config
+from scldm.core.errors import InputError
+from scldm.core.progress import Progress
+from scldm.core.seeding import numpy_generator
+from scldm.data.augment import vary_recording, vary_voice
+from scldm.data.samples import Samples, load_faces, open_samples
+from scldm.data.spectrogram import SAMPLES
+
+
+class PairsConfig(Config):
+    """Which clips meet which faces.
+
+    Attributes:
+        faces, speech: manifests; the same one twice when clips and faces are of the same people.
+        match: the column that a clip and its face share: `person`, or `gender` where voices and
+            faces belong to different people.
+        image_size: side of the aligned faces, pixels.
+        variants: augmented copies of each clip that are made once and kept as 16-bit PCM; with 0
+            each clip is read and augmented anew at every step, by the loader's workers.
+        workers: processes that prepare batches.
+    """
+
+    faces: str
+    speech: tuple[str, ...]
+    match: Literal["person", "gender"] = "person"
+    image_size: int = 256
+    variants: int = 0
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """audio (B, 96000) float32; faces (B + extra, 3, S, S) uint8; labels (B,): equal where matched."""
+
+    audio: torch.Tensor
+    faces: torch.Tensor
+    labels: torch.Tensor
+
+
+class Clips:
+    """The clips of several manifests as one list, augmented."""
+
+    def __init__(self, paths: tuple[str, ...], split: str, variants: int, cache: Path) -> None:
+        self.stores = [open_samples(path, split, "audio") for path in paths]
+        self.index = [(s, row) for s in self.stores for row in range(len(s.manifest))]
+        self.kept = self._keep(variants, cache) if variants else None
+
+    def column(self, name: str) -> np.ndarray:
+        """Column `name` over all clips."""
+        return np.concatenate([store.manifest[name] for store in self.stores])
+
+    def plain(self, clip: int) -> np.ndarray:
+        """The centred six seconds of a clip as they are, float32 (96000,)."""
+        audio = self._read(clip)
+        return fit_window(audio, max(0, len(audio) - SAMPLES) // 2)
+
+    def augmented(self, clip: int, rng: np.random.Generator) -> np.ndarray:
+        """Six seconds of a clip in another voice, text position and recording, float32 (96000,)."""
+        if self.kept is None:
+            return vary_recording(self._varied(clip, rng), rng)
+        kept = self.kept[clip, rng.integers(self.kept.shape[1])]
+        return vary_recording(kept.astype(np.float32) / 32767, rng)
+
+    def _read(self, clip: int) -> np.ndarray:
+        store, row = self.index[clip]
+        return store.speech(row)
+
+    def _varied(self, clip: int, rng: np.random.Generator) -> np.ndarray:
+        audio = self._read(clip)
+        start = rng.integers(max(1, len(audio) - SAMPLES + 1))
+        return fit_window(vary_voice(fit_window(audio, int(start)), rng), 0)
+
+    def _keep(self, variants: int, cache: Path) -> np.ndarray:
+        names = "-".join(store.manifest.digest[:8] for store in self.stores)
+        file = cache / f"speech-{names}-{variants}.npy"
+        if not file.is_file():
+            kept = np.empty((len(self.index), variants, SAMPLES), dtype=np.int16)
+            with Progress("augmenting clips", len(self.index)) as bar:
+                for clip in range(len(kept)):
+                    rng = numpy_generator(0, "variants", clip)
+                    for variant in range(variants):
+                        audio = self._varied(clip, rng).clip(-1, 1)
+                        kept[clip, variant] = np.rint(audio * 32767)
+                    bar.update()
+            with staged(file) as part, part.open("wb") as out:
+                np.save(out, kept, allow_pickle=False)
+        return np.load(file, mmap_mode="r", allow_pickle=False)
+
+
+def fit_window(audio: np.ndarray, start: int) -> np.ndarray:
+    """(n,) -> (96000,): a shorter clip is repeated, a longer one cut at `start`."""
+    if len(audio) < SAMPLES:
+        return np.resize(audio, SAMPLES)
+    return audio[start : start + SAMPLES]
+
+
+class Pairs:
+    """Matched clips and faces of one split."""
+
+    def __init__(self, config: PairsConfig, cache: Path, split: str = "train") -> None:
+        self.clips = Clips(config.speech, split, config.variants, cache)
+        self.samples: Samples = open_samples(config.faces, split, "face")
+        self.faces = load_faces(self.samples, config.image_size, cache, f"{split} faces")
+        shared, people = self.clips.column(config.match), self.clips.column("person")
+        pools = self.samples.manifest[config.match]
+        self.match = config.match
+        self.values = sorted(set(shared) & set(pools) - {""})
+        if not self.values:
+            raise InputError(f"{config.faces}: no clip and face share a {config.match}; see match")
+        self.pools = [np.flatnonzero(pools == value) for value in self.values]
+        usable = np.isin(shared, self.values)
+        self.speakers = [
+            np.flatnonzero((people == person) & usable)
+            for person in dict.fromkeys(people[usable])
+        ]
+        self.label = np.array([self.values.index(x) if x in self.values else -1 for x in shared])
+
+    def batch(self, seed: int, step: int, count: int, extra: int = 0) -> PairBatch:
+        """The batch of (seed, step): `count` pairs of distinct speakers, and `extra` faces behind.
+
+        Raises InputError when there are fewer speakers than `count`.
+        """
+        if count > len(self.speakers):
+            raise InputError(f"a batch of {count} needs as many speakers; there are {len(self.speakers)}")
+        rng = numpy_generator(seed, "pairs", step)
+        speakers = rng.choice(len(self.speakers), count, replace=False)
+        clips = [int(rng.choice(self.speakers[s])) for s in speakers]
+        labels = self.label[clips]
+        rows = [int(rng.choice(self.pools[label])) for label in labels]
+        rows += rng.integers(len(self.faces), size=extra).tolist()
+        flips = rng.random(len(rows)) < 0.5
+        faces = [self.faces[r][:, ::-1] if flip else self.faces[r] for r, flip in zip(rows, flips, strict=True)]
+        return PairBatch(
+            torch.from_numpy(np.stack([self.clips.augmented(clip, rng) for clip in clips])),
+            torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2),
+            torch.from_numpy(labels),
+        )
+
+
+class _Steps(Dataset[PairBatch]):
+    def __init__(self, pairs: Pairs, seed: int, count: int, extra: int, steps: int) -> None:
+        self.pairs, self.args, self.steps = pairs, (seed, count, extra), steps
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> PairBatch:
+        seed, count, extra = self.args
+        torch.set_num_threads(1)
+        return self.pairs.batch(seed, step, count, extra)
+
+
+def batches(
+    pairs: Pairs, seed: int, steps: range, count: int, extra: int, workers: int
+) -> Iterator[PairBatch]:
+    """The batches of `steps`, in order, prepared ahead by `workers` processes (0: by this one)."""
+    data = _Steps(pairs, seed, count, extra, steps.stop)
+    return iter(
+        DataLoader(data, batch_size=None, sampler=steps, num_workers=workers)  # type: ignore[arg-type]
+    )

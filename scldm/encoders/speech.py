@@ -1,0 +1,79 @@
+"""Speech encoder: the CNN of Speech2Face with a CBAM after each convolution stage (seed 003)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from timm.layers.cbam import CbamModule
+from torch import Tensor, nn
+
+from scldm.data.spectrogram import spectrogram
+
+STAGE_ENDS = (2, 3, 4, 5, 8)  # the last convolution of each stage
+
+
+class SpeechEncoder(ModelMixin, ConfigMixin):
+    """Z^s = E_Speech(spectrogram).
+
+    Convolutions 4x4 without padding: three, then three with one each, each stage closed by a pool,
+    then three more of which the last two have stride 2; a CBAM closes each of the five stages, behind
+    its pool where it has one. Pools halve time, as in Speech2Face, and for small models the first of
+    them halve frequency too. Features are averaged over time; two dense layers
+    lead to the latent dimension d = `latent_dim`.
+
+    Args:
+        latent_dim: d.
+        widths: channels of the nine convolutions; paper: 64, 64, 128, 128, 128, 256, 512, 512, 512.
+        hidden: width of the first dense layer; paper: 4096.
+        first_stride: stride of the first convolution; paper: 1.
+        frequency_pools: how many of the four pools, from the first, pool frequency too; paper: 0.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_dim: int = 4096,
+        widths: Sequence[int] = (64, 64, 128, 128, 128, 256, 512, 512, 512),
+        hidden: int = 4096,
+        first_stride: int = 1,
+        frequency_pools: int = 0,
+    ) -> None:
+        super().__init__()
+        channels = [2, *widths]
+
+        def convolution(i: int, stride: int = 1) -> list[nn.Module]:
+            return [
+                nn.Conv2d(channels[i], channels[i + 1], 4, stride, bias=False),
+                nn.BatchNorm2d(channels[i + 1]),
+                nn.ReLU(inplace=True),
+            ]
+
+        def stage(index: int, *layers: nn.Module) -> nn.Sequential:
+            width = widths[STAGE_ENDS[index]]
+            pool = nn.MaxPool2d((2, 2) if index < frequency_pools else (1, 2))
+            ends = [pool] if index < 4 else []
+            return nn.Sequential(*layers, *ends, CbamModule(width, spatial_kernel_size=7))
+
+        first = [*convolution(0, first_stride), *convolution(1), *convolution(2)]
+        last = [*convolution(6), *convolution(7, 2), *convolution(8, 2)]
+        self.stages = nn.Sequential(
+            stage(0, *first),
+            stage(1, *convolution(3)),
+            stage(2, *convolution(4)),
+            stage(3, *convolution(5)),
+            stage(4, *last),
+        )
+        self.head = nn.Sequential(
+            nn.LazyLinear(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, latent_dim)
+        )
+        with torch.no_grad():  # the dense layer learns its input width from one clip
+            self.eval()(spectrogram(torch.zeros(1, 96_000)))
+        self.train()
+
+    def forward(self, speech: Tensor) -> Tensor:
+        """speech (B, 2, 257, 598) -> Z^s (B, d)."""
+        features = self.stages(speech.contiguous(memory_format=torch.channels_last))
+        return self.head(features.mean(dim=3).flatten(1))

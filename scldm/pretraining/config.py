@@ -1,0 +1,80 @@
+"""Configuration of stage 1. The defaults are the paper's (seed 003, implementation details)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from scldm.core.config import Config
+from scldm.data.pairs import PairsConfig
+from scldm.encoders.face import VGG16
+
+
+class SpeechNet(Config):
+    """Arguments of `SpeechEncoder`; its latent dimension follows from the face's."""
+
+    widths: tuple[int, ...] = (64, 64, 128, 128, 128, 256, 512, 512, 512)
+    hidden: int = 4096
+    first_stride: int = 1
+    frequency_pools: int = 0
+
+
+class FaceNet(Config):
+    """Arguments of `FaceEncoder` and `FaceDecoder`; `weights`: VGG-Face's file to start from."""
+
+    stages: tuple[tuple[int, ...], ...] = VGG16
+    latent_channels: int = 64
+    batch_norm: bool = True
+    weights: str | None = None
+
+
+class Losses(Config):
+    """Weights of the terms of L_C and what the perceptual one is.
+
+    Attributes:
+        contrastive, mae, perceptual_weight: weights of L_cl and of the two parts of L_r.
+        perceptual: "lpips" (its trunk's file in `network`, or in torch's cache), "face" (a face
+            attribute network's folder in `network`) or "none".
+        adversarial: weight of the patch discriminator's term, from step `adversarial_from` on;
+            0 is the paper.
+        latent_noise: standard deviation of the noise on the latent before decoding, in units of
+            the latent's RMS; keeps the latent smooth for diffusion; 0 is the paper.
+    """
+
+    contrastive: float = 1.0
+    mae: float = 1.0
+    perceptual: Literal["lpips", "face", "none"] = "lpips"
+    perceptual_weight: float = 1.0
+    network: str | None = None
+    adversarial: float = 0.0
+    adversarial_from: int = 0
+    latent_noise: float = 0.0
+
+
+class PretrainConfig(Config):
+    """Stage 1: `scldm pretrain`.
+
+    Attributes:
+        batch: pairs of distinct speakers a step, over all processes.
+        extra_faces: further faces a step that take part in L_r alone.
+        face_rate, speech_rate: learning rates of encoder and decoder, and of the speech encoder.
+        decay: "none" (the paper) or "cosine", to a hundredth.
+        precision: "no" or "bf16" (autocast).
+    """
+
+    out: str
+    data: PairsConfig
+    speech: SpeechNet = SpeechNet()
+    face: FaceNet = FaceNet()
+    loss: Losses = Losses()
+    batch: int = 64
+    extra_faces: int = 0
+    steps: int = 100_000
+    face_rate: float = 1e-4
+    speech_rate: float = 1e-3
+    weight_decay: float = 0.0
+    decay: Literal["none", "cosine"] = "none"
+    precision: Literal["no", "bf16"] = "bf16"
+    seed: int = 0
+    save_every: int = 1000
+    log_every: int = 50
+    sample_every: int = 1000

@@ -1,0 +1,115 @@
+"""Losses of stage 1: L_C = L_cl + L_r (seed 003, Eq. 1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from open_clip.loss import ClipLoss
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+
+from scldm.core.errors import InputError
+from scldm.encoders.attributes import FaceAttributes
+from scldm.encoders.bundle import load_network
+from scldm.encoders.foreign import read_foreign
+
+LPIPS_TRUNK = "vgg16-397923af.pth"
+
+
+class MatchLoss(ClipLoss):
+    """L_cl: symmetric cross-entropy over cosine similarities, every matched pair a positive.
+
+    With distinct labels this is `ClipLoss`. Where several rows share a label (an attribute), the
+    target of a row is spread evenly over its matches.
+    """
+
+    def forward(self, speech: Tensor, face: Tensor, scale: Tensor, labels: Tensor) -> Tensor:
+        """speech, face (B, d) of any norm; scale (): 1/temperature; labels (B,) -> loss ()."""
+        to_face, to_speech = self.get_logits(
+            F.normalize(speech.float(), dim=1), F.normalize(face.float(), dim=1), scale
+        )
+        labels = self._gather(labels)
+        target = (labels[:, None] == labels[None, :]).float()
+        target = target / target.sum(dim=1, keepdim=True)
+        return (F.cross_entropy(to_face, target) + F.cross_entropy(to_speech, target)) / 2
+
+    def _gather(self, labels: Tensor) -> Tensor:
+        if self.world_size == 1:
+            return labels
+        parts = [torch.empty_like(labels) for _ in range(self.world_size)]
+        distributed.all_gather(parts, labels)
+        return torch.cat(parts)
+
+
+class FacePerceptual(nn.Module):
+    """Perceptual distance by a face attribute network, for where LPIPS's trunk can't be had.
+
+    As LPIPS without its linear layer: feature maps of each stage, normalised over channels at each
+    place, squared difference, averaged.
+    """
+
+    def __init__(self, network: FaceAttributes) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+
+    def forward(self, ours: Tensor, real: Tensor) -> Tensor:
+        """Faces (B, 3, S, S) in [-1, 1] twice -> distance ()."""
+        with torch.no_grad():
+            wanted = self.network.maps(real)
+        pairs = zip(self.network.maps(ours), wanted, strict=True)
+        parts = [
+            (F.normalize(a.float(), dim=1) - F.normalize(b.float(), dim=1)).square().sum(1).mean()
+            for a, b in pairs
+        ]
+        return torch.stack(parts).mean()
+
+
+class Lpips(nn.Module):
+    """LPIPS with the VGG trunk (the package `lpips`), its ImageNet weights from a local file."""
+
+    def __init__(self, trunk: str | Path | None = None) -> None:
+        super().__init__()
+        import lpips
+
+        path = Path(trunk) if trunk else Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_TRUNK
+        if not path.is_file():
+            raise InputError(
+                f"{path}: LPIPS needs the VGG16 weights of torchvision there ({LPIPS_TRUNK}, from "
+                "download.pytorch.org/models), or set loss.perceptual=face and loss.network"
+            )
+        self.metric = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False).eval()
+        weights = {k: v for k, v in read_foreign(path).items() if k.startswith("features.")}
+        mine = self.metric.net.state_dict()  # slices named slice1.0.weight … by layer number
+        names = {name.split(".", 1)[1]: name for name in mine}
+        loaded = {names[k.removeprefix("features.")]: v for k, v in weights.items()}
+        self.metric.net.load_state_dict(loaded)
+        self.metric.requires_grad_(False)
+
+    def forward(self, ours: Tensor, real: Tensor) -> Tensor:
+        """Faces (B, 3, S, S) in [-1, 1] twice -> distance ()."""
+        return self.metric(ours, real).mean()
+
+
+def perceptual_loss(kind: str, path: str | None) -> nn.Module | None:
+    """The perceptual part of L_r: "lpips", "face" (a network folder at `path`), or "none"."""
+    if kind == "face":
+        if path is None:
+            raise InputError("loss.perceptual=face needs loss.network, a face network's folder")
+        return FacePerceptual(load_network(FaceAttributes, Path(path)))
+    return Lpips(path) if kind == "lpips" else None
+
+
+class PatchDiscriminator(nn.Sequential):
+    """A patch discriminator as LDM's autoencoder has: (B, 3, S, S) -> (B, 1, S/8, S/8) logits."""
+
+    def __init__(self, width: int = 32) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for a, b in ((width, 2 * width), (2 * width, 4 * width)):
+            layers += [nn.Conv2d(a, b, 4, 2, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(0.2)]
+        super().__init__(*layers, nn.Conv2d(4 * width, 1, 3, 1, 1))
+
+
+def hinge(real: Tensor, fake: Tensor) -> Tensor:
+    """The discriminator's hinge loss from its logits on real and made faces."""
+    return (F.relu(1 - real.float()).mean() + F.relu(1 + fake.float()).mean()) / 2

@@ -1,0 +1,76 @@
+"""The networks of stage 1 as one module, built from its configuration."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from scldm.core.errors import InputError
+from scldm.data.faces import to_unit
+from scldm.data.spectrogram import spectrogram
+from scldm.encoders.bundle import Encoders
+from scldm.encoders.face import FaceDecoder, FaceEncoder
+from scldm.encoders.foreign import load_vggface
+from scldm.encoders.speech import SpeechEncoder
+from scldm.pretraining.config import PretrainConfig
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What stage 1 makes of a batch of B pairs and further faces."""
+
+    speech: Tensor  # Z^s (B, d)
+    face: Tensor  # Z^f (B + extra, d)
+    real: Tensor  # (B + extra, 3, S, S) in [-1, 1]
+    decoded: Tensor  # D_Face(Z^f + noise), like `real`
+
+
+class Collaboration(nn.Module):
+    """E_Speech, E_Face, D_Face and the learnt temperature of L_cl."""
+
+    def __init__(self, encoders: Encoders, latent_noise: float) -> None:
+        super().__init__()
+        self.speech_encoder = encoders.speech_encoder
+        self.face_encoder = encoders.face_encoder
+        self.face_decoder = encoders.face_decoder
+        self.latent_noise = latent_noise
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+
+    @property
+    def encoders(self) -> Encoders:
+        """The three networks, as handed on to stage 2."""
+        return Encoders(self.speech_encoder, self.face_encoder, self.face_decoder)
+
+    def forward(self, audio: Tensor, faces: Tensor, noise: Tensor) -> Seen:
+        """audio (B, 96000), faces (B + extra, 3, S, S) uint8, noise like Z^f -> Seen."""
+        real = to_unit(faces)
+        latents = self.face_encoder(real)
+        rms = latents.detach().float().square().mean().sqrt()
+        decoded = self.face_decoder(latents + self.latent_noise * rms * noise)
+        speech = self.speech_encoder(spectrogram(audio))
+        return Seen(speech, latents.flatten(1), real, decoded)
+
+
+def build(config: PretrainConfig) -> Collaboration:
+    """The networks that `config` describes, with weights drawn from its seed.
+
+    Raises InputError when the image side does not go through the encoder's pools.
+    """
+    shape = config.face.model_dump(exclude={"weights"})
+    side, shrink = config.data.image_size, 2 ** len(config.face.stages)
+    if side % shrink:
+        raise InputError(f"data.image_size {side}: use a multiple of {shrink} with these face.stages")
+    torch.manual_seed(config.seed)
+    latent_dim = config.face.latent_channels * (side // shrink) ** 2
+    encoders = Encoders(
+        SpeechEncoder(latent_dim=latent_dim, **config.speech.model_dump()),
+        FaceEncoder(**shape),
+        FaceDecoder(**shape),
+    )
+    if config.face.weights:
+        load_vggface(encoders.face_encoder, config.face.weights)
+    model = Collaboration(encoders, config.loss.latent_noise)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
