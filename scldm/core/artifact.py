@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safetensors import SafetensorError
+
 from scldm.core.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,19 +38,19 @@ def staged(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)
         yield part
-        for file in sorted(part.rglob("*")) if part.is_dir() else [part]:
-            if file.is_file():
-                _sync(file)
+        for written in (*part.rglob("*"), part):
+            _sync(written)
         if part.is_dir():
-            _sync(part)
             _remove(path)
         os.replace(part, path)
         _sync(path.parent)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
-                           errno.ENOTDIR, errno.EEXIST):
+                           errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
             raise InputError(f"{path}: cannot be written: {error.strerror}") from None
         raise
+    except SafetensorError as error:  # how a full disk is told by `save_file`
+        raise InputError(f"{path}: cannot be written: {error}") from None
     finally:
         _remove(part)
 
@@ -139,8 +141,6 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 @contextmanager
 def _clear(path: str | Path) -> Iterator[None]:
-    from safetensors import SafetensorError
-
     if not Path(path).is_file():
         raise InputError(f"{path}: no such file")
     try:

@@ -34,7 +34,10 @@ def load_config(cls: type[C], path: str | Path, overrides: Iterable[str] = ()) -
         key, sep, value = text.partition("=")
         if not sep:
             raise InputError(f"override '{text}': write it as key=value")
-        _set(values, key.strip().split("."), yaml.safe_load(value))
+        try:
+            _set(values, key.strip().split("."), yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise InputError(f"override '{text}': the value is not YAML") from None
     return check_config(cls, values, str(path))
 
 
@@ -51,7 +54,9 @@ def check_config(cls: type[C], values: dict[str, Any], name: str) -> C:
         raise InputError(f"{name}: {key}: {first['msg'].lower()}") from None
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path.resolve() in above:
+        raise InputError(f"{path}: is its own base")
     if not path.is_file():
         raise InputError(f"{path}: no such configuration file")
     try:
@@ -61,7 +66,11 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise InputError(f"{path}: a configuration is a mapping of keys to values")
     base = values.pop("base", None)
-    return _merge(_read(path.parent / base), values) if base else values
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise InputError(f"{path}: base: give the name of another configuration file")
+    return _merge(_read(path.parent / base, (*above, path.resolve())), values)
 
 
 def _merge(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,8 @@ class RunFolder:
 
     def save(self, step: int) -> None:
         """Publish the state after `step` steps; the last two are kept."""
-        with staged(self.checkpoints / f"step-{step:08d}") as part:
+        now = self.checkpoints / f"step-{step:08d}"
+        with staged(now) as part:
             part.mkdir()
             tensors, scalars = _collect(self.parts)
             save_file(tensors, part / "state.safetensors")
@@ -60,7 +61,8 @@ class RunFolder:
             state = {"step": step, "scalars": scalars, "machine": machine}
             (part / "state.json").write_text(json.dumps(state))
             write_hashes(part)
-        for old in self._all()[:-KEEP]:
+        kept = [folder for folder in self._all() if folder <= now][-KEEP:]  # later ones are damaged
+        for old in set(self._all()) - set(kept):
             shutil.rmtree(old, ignore_errors=True)
 
     def resume(self) -> int:
@@ -133,6 +135,14 @@ def _restore(
             part.load_state_dict({"state": state, "param_groups": scalars[name]})
         else:
             part.load_state_dict(mine)
+
+
+def require_finite(loss: Tensor, step: int) -> None:
+    """Stop a run whose loss is no number, before it reaches the weights; raises InputError."""
+    if not torch.isfinite(loss):
+        raise InputError(
+            f"the loss is not finite at step {step}; lower the learning rate or set precision=no"
+        )
 
 
 def device_name() -> str:

@@ -67,6 +67,7 @@ class Sound:
 
     container: InputContainer
     stream: av.AudioStream
+    decoder: av.CodecContext
     stated: float | None  # length that the container states, None where it only guesses
     rate: int = 0  # Hz, of the decoded frames
     reached: float = 0.0  # latest time that any packet covers
@@ -99,7 +100,7 @@ class Sound:
             self.packets += bool(packet.size)
             frames: list[av.AudioFrame] | None = None
             with _until_broken():
-                frames = cast("list[av.AudioFrame]", packet.decode())
+                frames = cast("list[av.AudioFrame]", self.decoder.decode(packet))
             self.lost += frames is None
             for frame in frames or ():
                 _check_shape(frame.sample_rate, frame.layout.nb_channels, self.rate)
@@ -158,12 +159,25 @@ def _open(path: str) -> Iterator[Sound]:
         codec = stream.codec_context
         if codec is None or codec.name not in OPTIONS["codec_whitelist"].split(","):
             raise Refused("its sound has a coding that is not read here; convert it to wav or flac")
-        codec.thread_count = 1
         _check_shape(codec.sample_rate, codec.layout.nb_channels)
+        codec = _decoder(codec)
+        codec.thread_count = 1
         for other in container.streams:
             if stream.duration and other is not stream:  # else `stated` is the longest stream's
                 other.discard = Discard.all
-        yield Sound(container, stream, _stated(container, stream, path))
+        yield Sound(container, stream, codec, _stated(container, stream, path))
+
+
+def _decoder(codec: av.AudioCodecContext) -> av.AudioCodecContext:
+    """The stream's own decoder; for Opus the reference one, since ffmpeg's now and then overflows."""
+    import av
+
+    if codec.name != "opus" or "libopus" not in av.codecs_available:
+        return codec
+    reference = av.CodecContext.create("libopus", "r")
+    reference.extradata, reference.sample_rate = codec.extradata, codec.sample_rate
+    reference.layout = codec.layout
+    return reference
 
 
 def _unreadable(path: str) -> str:

@@ -109,9 +109,9 @@ def _columns(path: Path) -> dict[str, np.ndarray]:
             names = csv.open_csv(path).schema.names
             text = csv.ConvertOptions(column_types={name: pa.string() for name in names})
             table = csv.read_csv(path, convert_options=text)
-    except (pa.ArrowException, OSError, ValueError) as error:
+        columns = {name: table[name].cast(pa.string()).to_pylist() for name in table.column_names}
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:  # KeyError: a name twice
         raise InputError(f"{path}: not a CSV or Parquet table: {str(error)[:100]}") from None
-    columns = {name: table[name].cast(pa.string()).to_pylist() for name in table.column_names}
     return {
         name: np.array([text or "" for text in column], dtype=object)
         for name, column in columns.items()

@@ -22,6 +22,7 @@ from scldm.core.errors import InputError
 from scldm.core.progress import Progress
 from scldm.core.seeding import numpy_generator
 from scldm.data.augment import vary_recording, vary_voice
+from scldm.data.manifest import read_manifest
 from scldm.data.samples import Samples, load_faces, open_samples
 from scldm.data.spectrogram import SAMPLES
 
@@ -60,7 +61,10 @@ class Clips:
     """The clips of several manifests as one list, augmented."""
 
     def __init__(self, paths: tuple[str, ...], split: str, variants: int, cache: Path) -> None:
-        self.stores = [open_samples(path, split, "audio") for path in paths]
+        here = [path for path in paths if (read_manifest(path)["split"] == split).any()]
+        self.stores = [open_samples(path, split, "audio") for path in here]
+        if not self.stores:
+            raise InputError(f"{', '.join(paths)}: no clip in split {split}")
         self.index = [(s, row) for s in self.stores for row in range(len(s.manifest))]
         self.kept = self._keep(variants, cache) if variants else None
 
@@ -156,24 +160,31 @@ class Pairs:
         )
 
 
-class _Steps(Dataset[PairBatch]):
+class _Steps(Dataset[PairBatch | InputError]):
     def __init__(self, pairs: Pairs, seed: int, count: int, extra: int, steps: int) -> None:
         self.pairs, self.args, self.steps = pairs, (seed, count, extra), steps
 
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> PairBatch:
+    def __getitem__(self, step: int) -> PairBatch | InputError:
         seed, count, extra = self.args
-        torch.set_num_threads(1)
-        return self.pairs.batch(seed, step, count, extra)
+        try:
+            return self.pairs.batch(seed, step, count, extra)
+        except InputError as error:  # raised in a worker it would come with a traceback
+            return error
 
 
 def batches(
     pairs: Pairs, seed: int, steps: range, count: int, extra: int, workers: int
 ) -> Iterator[PairBatch]:
-    """The batches of `steps`, in order, prepared ahead by `workers` processes (0: by this one)."""
+    """The batches of `steps`, in order, prepared ahead by `workers` processes (0: by this one).
+
+    Raises InputError for too few speakers, and naming a file that cannot be used.
+    """
     data = _Steps(pairs, seed, count, extra, steps.stop)
-    return iter(
-        DataLoader(data, batch_size=None, sampler=steps, num_workers=workers)  # type: ignore[arg-type]
-    )
+    loader = DataLoader(data, batch_size=None, sampler=steps, num_workers=workers)
+    for batch in loader:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch

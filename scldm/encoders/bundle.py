@@ -37,14 +37,20 @@ class Encoders:
 def load_network(cls: type[M], folder: Path) -> M:
     """A network in evaluation mode and float32 from its folder; safetensors only.
 
-    Raises InputError when the weights do not have the shapes that the configuration says.
+    Raises InputError when the folder or a weight is missing, or when the weights do not have the
+    shapes that the configuration says.
     """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such network folder")
     try:
-        network = cls.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False
+        network, found = cls.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False,
+            output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, TypeError) as error:
         raise InputError(f"{folder}: cannot be loaded: {str(error).splitlines()[0][:150]}") from None
+    if found["missing_keys"]:
+        raise InputError(f"{folder}: the weight {found['missing_keys'][0]} is missing from its file")
     return network.float().eval().requires_grad_(False)
 
 

@@ -76,4 +76,5 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
     def forward(self, speech: Tensor) -> Tensor:
         """speech (B, 2, 257, 598) -> Z^s (B, d)."""
         features = self.stages(speech.contiguous(memory_format=torch.channels_last))
-        return self.head(features.mean(dim=3).flatten(1))
+        with torch.autocast(speech.device.type, enabled=False):  # cheap, and exact in bf16 runs
+            return self.head(features.float().mean(dim=3).flatten(1).contiguous())

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from scldm.core.progress import Progress
-from scldm.core.run import RunFolder, device_name
+from scldm.core.run import RunFolder, device_name, require_finite
 from scldm.core.seeding import torch_generator
 from scldm.data.pairs import PairBatch, Pairs, batches
 from scldm.encoders.bundle import save_encoders
@@ -73,8 +73,10 @@ def pretrain(config: PretrainConfig) -> Path:
                 adversarial = config.loss.adversarial > 0 and step >= config.loss.adversarial_from
                 if adversarial:
                     terms["adversarial"] = -config.loss.adversarial * critic(decoded).float().mean()
+            loss = torch.stack(list(terms.values())).sum()
+            require_finite(loss, step)
             optimizer.zero_grad()
-            accelerator.backward(torch.stack(list(terms.values())).sum())
+            accelerator.backward(loss)
             optimizer.step()
             model.log_scale.data.clamp_(0, math.log(100))
             if adversarial:
@@ -84,11 +86,12 @@ def pretrain(config: PretrainConfig) -> Path:
                 accelerator.backward(terms["critic"])
                 critic_optimizer.step()
 
-            progress.update(**{name: term.item() for name, term in terms.items()})
+            shown = {name: term.item() for name, term in terms.items()}
+            progress.update(**shown)
             last = step + 1 == config.steps
             if board and (last or step % config.log_every == 0):
-                for name, value in {**terms, **latent_statistics(seen.face)}.items():
-                    board.add_scalar(f"train/{name}", float(value), step)
+                for name, value in {**shown, **latent_statistics(seen.face)}.items():
+                    board.add_scalar(f"train/{name}", value, step)
             if board and (last or (step + 1) % config.sample_every == 0):
                 for name, value in validate(model, held_out, device).items():
                     board.add_scalar(f"val/{name}", value, step)

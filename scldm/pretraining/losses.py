@@ -82,8 +82,11 @@ class Lpips(nn.Module):
         weights = {k: v for k, v in read_foreign(path).items() if k.startswith("features.")}
         mine = self.metric.net.state_dict()  # slices named slice1.0.weight … by layer number
         names = {name.split(".", 1)[1]: name for name in mine}
-        loaded = {names[k.removeprefix("features.")]: v for k, v in weights.items()}
-        self.metric.net.load_state_dict(loaded)
+        try:
+            loaded = {names[k.removeprefix("features.")]: v for k, v in weights.items()}
+            self.metric.net.load_state_dict(loaded)
+        except (KeyError, RuntimeError):
+            raise InputError(f"{path}: not torchvision's VGG16 weights ({LPIPS_TRUNK})") from None
         self.metric.requires_grad_(False)
 
     def forward(self, ours: Tensor, real: Tensor) -> Tensor:

@@ -1,0 +1,69 @@
+"""Configuration of stage 2. The defaults are the paper's (seed 003), sizes after LDM."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from scldm.core.config import Config
+from scldm.data.pairs import PairsConfig
+from scldm.diffusion.path import Prediction, Schedule
+from scldm.diffusion.sampler import PriorMode
+
+
+class UNet(Config):
+    """Arguments of `build_denoiser`; the latent's shape follows from the encoders."""
+
+    channels: tuple[int, ...] = (320, 640)
+    layers: int = 2
+    heads: int = 8
+    tokens: int = 64
+    token_width: int = 768
+
+
+class Sampling(Config):
+    """How portraits are made unless the user says otherwise; kept in the checkpoint."""
+
+    sampler: Literal["dpmsolver++", "unipc", "ddim", "ddpm", "euler"] = "dpmsolver++"
+    steps: int = 20
+    guidance: float = 1.0
+    prior_mode: PriorMode = "input"
+
+
+class TrainConfig(Config):
+    """Stage 2: `scldm train`.
+
+    Attributes:
+        encoders: folder that stage 1 wrote.
+        prior: file that `scldm prior` wrote with these encoders; may be absent only with beta 0.
+        beta: weight of the prior, Eq. 2.
+        views: augmented clips whose Z^s are cached, besides the plain one.
+        condition_dropout: share of samples trained without speech, for guidance.
+        warmup: steps over which the learning rate rises.
+        ema: decay of the averaged weights.
+        validate_samples: held-out latents on which the loss is followed.
+    """
+
+    out: str
+    encoders: str
+    prior: str | None = None
+    data: PairsConfig
+    beta: float = 0.01
+    unet: UNet = UNet()
+    sampling: Sampling = Sampling()
+    schedule: Schedule = "ldm"
+    prediction: Prediction = "epsilon"
+    views: int = 4
+    condition_dropout: float = 0.1
+    batch: int = 1024
+    steps: int = 100_000
+    rate: float = 2e-5
+    warmup: int = 1000
+    weight_decay: float = 0.01
+    decay: Literal["none", "cosine"] = "none"
+    ema: float = 0.9999
+    precision: Literal["no", "bf16"] = "no"
+    seed: int = 0
+    save_every: int = 1000
+    log_every: int = 50
+    sample_every: int = 1000
+    validate_samples: int = 512
