@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from scldm.core.artifact import check_hashes, read_json, staged, write_hashes, write_json
@@ -39,7 +39,7 @@ class RunFolder:
 
     def __init__(
         self, path: str | Path, config: Mapping[str, Any],
-        parts: Mapping[str, nn.Module | Optimizer],
+        parts: Mapping[str, Any],
     ) -> None:
         self.path, self.parts = Path(path), dict(parts)
         self.stop = False
@@ -62,7 +62,8 @@ class RunFolder:
             (part / "state.json").write_text(json.dumps(state))
             write_hashes(part)
         kept = [folder for folder in self._all() if folder <= now][-KEEP:]  # later ones are damaged
-        for old in set(self._all()) - set(kept):
+        rests = self.checkpoints.glob(".step-*.part")  # of a killed process
+        for old in {*self._all(), *rests} - {*kept}:
             shutil.rmtree(old, ignore_errors=True)
 
     def resume(self) -> int:
@@ -99,7 +100,7 @@ class RunFolder:
                 signal.signal(number, handler)
 
     def _all(self) -> list[Path]:
-        return sorted(self.checkpoints.glob("step-*")) if self.checkpoints.is_dir() else []
+        return sorted(self.checkpoints.glob("step-" + 8 * "[0-9]"))
 
 
 def _cpu() -> str:
@@ -110,7 +111,12 @@ def _collect(parts: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, Any
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, Any] = {}
     for name, part in parts.items():
-        if isinstance(part, Optimizer):
+        if hasattr(part, "shadow_params"):  # diffusers' EMAModel keeps a list
+            state = part.state_dict()
+            shadow = state.pop("shadow_params")
+            tensors |= {f"{name}/{i}": t.detach().cpu().contiguous() for i, t in enumerate(shadow)}
+            scalars[name] = state
+        elif isinstance(part, Optimizer):
             state = part.state_dict()
             scalars[name] = state["param_groups"]
             for index, values in state["state"].items():
@@ -127,7 +133,11 @@ def _restore(
 ) -> None:
     for name, part in parts.items():
         mine = {k[len(name) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{name}/")}
-        if isinstance(part, Optimizer):
+        if hasattr(part, "shadow_params"):
+            for i, shadow in enumerate(part.shadow_params):
+                shadow.data.copy_(mine[str(i)])
+            part.optimization_step = scalars[name]["optimization_step"]
+        elif isinstance(part, Optimizer):
             state: dict[int, dict[str, Tensor]] = {}
             for key, value in mine.items():
                 index, _, field = key.partition("/")

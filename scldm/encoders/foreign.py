@@ -9,6 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scldm.core.errors import InputError
+from scldm.encoders.attributes import FaceAttributes
+from scldm.encoders.bundle import load_network
 from scldm.encoders.face import FaceEncoder
 
 _BLOCKS = (2, 2, 3, 3, 3)
@@ -32,6 +34,21 @@ def read_foreign(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise InputError(f"{path}: not a plain file of tensors by name")
     return state
+
+
+def start_face_encoder(encoder: FaceEncoder, path: str | Path) -> None:
+    """Start a face encoder from a face network: VGG-Face's file, or a "vgg" `FaceAttributes` folder.
+
+    Raises InputError where the layers do not agree.
+    """
+    if not Path(path).is_dir():
+        load_vggface(encoder, path)
+        return
+    network = load_network(FaceAttributes, Path(path))
+    try:
+        encoder.trunk.load_state_dict(network.trunk.state_dict())
+    except RuntimeError:
+        raise InputError(f"{path}: its layers are not those of face.stages") from None
 
 
 def load_vggface(encoder: FaceEncoder, path: str | Path) -> None:

@@ -75,6 +75,11 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
 
     def forward(self, speech: Tensor) -> Tensor:
         """speech (B, 2, 257, 598) -> Z^s (B, d)."""
-        features = self.stages(speech.contiguous(memory_format=torch.channels_last))
-        with torch.autocast(speech.device.type, enabled=False):  # cheap, and exact in bf16 runs
-            return self.head(features.float().mean(dim=3).flatten(1).contiguous())
+        features = self.stages[:4](speech.contiguous(memory_format=torch.channels_last))
+        # On the CPU the last stage is float32 in bf16 runs too: it is small, and oneDNN's bf16
+        # convolutions onto few pixels were seen to return NaN now and then (torch 2.15, AMX).
+        device = speech.device.type
+        with torch.autocast(device, enabled=device != "cpu" and torch.is_autocast_enabled(device)):
+            features = self.stages[4](features.float() if device == "cpu" else features)
+        with torch.autocast(device, enabled=False):
+            return self.head(features.float().mean(dim=3).flatten(1))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from scldm.core.config import Config
+from scldm.core.errors import InputError
 from scldm.core.progress import Progress
 from scldm.core.run import RunFolder
 from scldm.core.seeding import numpy_generator, torch_generator
@@ -69,10 +70,20 @@ def distort(faces: Tensor, rng: np.random.Generator, generator: torch.Generator)
     return (faces * gain + shift).clamp(-1, 1)
 
 
+def known_loss(logits: Tensor, wanted: Tensor) -> Tensor:
+    """Cross-entropy over the rows whose class is known; 0 where none is. (B, K), (B,) -> ()."""
+    known = wanted >= 0
+    if not known.any():
+        return logits.float().sum() * 0
+    return F.cross_entropy(logits[known].float(), wanted[known], label_smoothing=0.05)
+
+
 def train_attributes(config: AttributesConfig) -> FaceAttributes:
     """Train on the manifest's train split and write `config.out`; resumes by the same call."""
     out = Path(config.out)
     samples = open_samples(config.faces, "train", "face")
+    if config.batch > len(samples.manifest):
+        raise InputError(f"batch {config.batch}: {config.faces} has {len(samples.manifest)} faces")
     faces = load_faces(samples, config.image_size, out / "cache", "train faces")
     names = tuple(sorted({str(x) for x in samples.manifest[config.label_column] if x}))
     wanted = targets(samples.manifest, names, config.label_column)
@@ -92,12 +103,8 @@ def train_attributes(config: AttributesConfig) -> FaceAttributes:
             batch = distort(batch, rng, torch_generator(config.seed, "distort", step))
             with torch.autocast("cpu", torch.bfloat16):
                 said = model(batch)
-            loss = torch.stack([
-                F.cross_entropy(
-                    logits.float(), wanted[rows, head], ignore_index=-1, label_smoothing=0.05
-                )
-                for head, logits in enumerate((said.gender, said.age, said.labels))
-            ]).sum()
+            heads = enumerate((said.gender, said.age, said.labels))
+            loss = torch.stack([known_loss(x, wanted[rows, head]) for head, x in heads]).sum()
             for group in optimizer.param_groups:
                 group["lr"] = config.rate * min(1, (step + 1) / 100) * (1 - step / config.steps)
             optimizer.zero_grad()
@@ -107,7 +114,7 @@ def train_attributes(config: AttributesConfig) -> FaceAttributes:
             if run.stop or (step + 1) % config.save_every == 0 or step + 1 == config.steps:
                 run.save(step + 1)
             if run.stop:
-                break
+                raise SystemExit(f"stopped after step {step + 1}; the same call goes on from there")
     return model.eval()
 
 

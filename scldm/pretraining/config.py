@@ -19,7 +19,10 @@ class SpeechNet(Config):
 
 
 class FaceNet(Config):
-    """Arguments of `FaceEncoder` and `FaceDecoder`; `weights`: VGG-Face's file to start from."""
+    """Arguments of `FaceEncoder` and `FaceDecoder`; `weights`: where the encoder starts.
+
+    `weights` is VGG-Face's file, or the folder of a face attribute network of the same stages.
+    """
 
     stages: tuple[tuple[int, ...], ...] = VGG16
     latent_channels: int = 64
@@ -32,6 +35,9 @@ class Losses(Config):
 
     Attributes:
         contrastive, mae, perceptual_weight: weights of L_cl and of the two parts of L_r.
+        centre: subtract the batch's mean from Z^s and from Z^f before the cosine of L_cl. All faces
+            share a large common part, which leaves the cosines of a young encoder nearly equal;
+            off is the paper.
         perceptual: "lpips" (its trunk's file in `network`, or in torch's cache), "face" (a face
             attribute network's folder in `network`) or "none".
         adversarial: weight of the patch discriminator's term, from step `adversarial_from` on;
@@ -41,6 +47,7 @@ class Losses(Config):
     """
 
     contrastive: float = 1.0
+    centre: bool = False
     mae: float = 1.0
     perceptual: Literal["lpips", "face", "none"] = "lpips"
     perceptual_weight: float = 1.0

@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from scldm.core.progress import Progress
 from scldm.core.run import RunFolder, device_name, require_finite
+from scldm.core.schedule import decay
 from scldm.core.seeding import torch_generator
 from scldm.data.pairs import PairBatch, Pairs, batches
 from scldm.encoders.bundle import save_encoders
@@ -61,10 +62,12 @@ def pretrain(config: PretrainConfig) -> Path:
                     batch.audio.to(device), batch.faces.to(device), noise.to(device)
                 )
             decoded = seen.decoded.float()
-            paired = seen.face[: len(batch.labels)]
+            z_s, z_f = seen.speech, seen.face[: len(batch.labels)]
+            if config.loss.centre:
+                z_s, z_f = z_s - z_s.mean(0), z_f - seen.face.mean(0)
             terms = {
                 "contrastive": config.loss.contrastive
-                * match(seen.speech, paired, model.log_scale.exp(), batch.labels.to(device)),
+                * match(z_s, z_f, model.log_scale.exp(), batch.labels.to(device)),
                 "mae": config.loss.mae * (decoded - seen.real).abs().mean(),
             }
             with accelerator.autocast():
@@ -118,11 +121,6 @@ def _groups(model: Collaboration, config: PretrainConfig) -> list[dict[str, obje
         {"params": speech, "lr": config.speech_rate, "base_lr": config.speech_rate},
         {"params": face, "lr": config.face_rate, "base_lr": config.face_rate},
     ]
-
-
-def decay(kind: str, share_done: float) -> float:
-    """Factor on the learning rate: 1, or a cosine from 1 to 0.01."""
-    return 1.0 if kind == "none" else 0.01 + 0.99 * (1 + math.cos(math.pi * share_done)) / 2
 
 
 def share(batch: PairBatch, rank: int, world: int) -> PairBatch:

@@ -13,7 +13,7 @@ from scldm.data.faces import to_unit
 from scldm.data.spectrogram import spectrogram
 from scldm.encoders.bundle import Encoders
 from scldm.encoders.face import FaceDecoder, FaceEncoder
-from scldm.encoders.foreign import load_vggface
+from scldm.encoders.foreign import start_face_encoder
 from scldm.encoders.speech import SpeechEncoder
 from scldm.pretraining.config import PretrainConfig
 
@@ -71,6 +71,6 @@ def build(config: PretrainConfig) -> Collaboration:
         FaceDecoder(**shape),
     )
     if config.face.weights:
-        load_vggface(encoders.face_encoder, config.face.weights)
+        start_face_encoder(encoders.face_encoder, config.face.weights)
     model = Collaboration(encoders, config.loss.latent_noise)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

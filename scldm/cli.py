@@ -1,0 +1,232 @@
+"""L8: the command line. Paths are checked before torch is imported; the only lazy imports."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from scldm import __version__
+from scldm.core.errors import InputError
+
+BUNDLED = Path(__file__).parent / "bundled" / "checkpoint"
+EXAMPLES = {
+    "generate": "scldm generate examples/anna.flac --out outputs/anna --portraits 3 --seed 0",
+    "pretrain": "scldm pretrain configs/population-pretrain.yaml steps=200",
+    "train": "scldm train configs/population-train.yaml steps=200",
+    "prior": "scldm prior --checkpoint runs/population/pretrain/encoders "
+             "--faces data/population/manifest.csv --count 100 "
+             "--out runs/population/prior.safetensors --convergence 10,50,100",
+    "population": "scldm population --people 100 --out data/population",
+    "info": "scldm info face_prior/bundled.safetensors",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    top = argparse.ArgumentParser(
+        prog="scldm", description="A face for a voice: one plausible face, not the speaker's."
+    )
+    top.add_argument("--version", action="version", version=f"scldm {__version__}")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, words: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=words, description=words, epilog=f"example: {EXAMPLES[name]}"
+        )
+        sub.add_argument("--debug", action="store_true", help="show tracebacks")
+        return sub
+
+    sub = command("generate", "portraits from recordings of speech")
+    sub.add_argument("clips", nargs="+", metavar="CLIP", help="a recording, or a video's sound track")
+    sub.add_argument("--out", type=Path, default=Path("outputs/portraits"), metavar="DIR")
+    sub.add_argument("--portraits", type=_positive, default=3, metavar="N", help="per clip (3)")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--steps", type=_positive, help="of the sampler; default: the checkpoint's")
+    sub.add_argument("--guidance", type=float, help="1 follows the paper; default: the checkpoint's")
+    sub.add_argument("--beta", type=float, help="weight of the face prior; default: the checkpoint's")
+    sub.add_argument("--prior-mode", choices=("input", "literal"), help="reading of the prior")
+    sub.add_argument("--checkpoint", default=str(BUNDLED), metavar="PATH",
+                     help="checkpoint folder or hub repository; default: the bundled one")
+    sub.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+
+    for name, words in (("pretrain", "stage 1: contrastive pre-training of the encoders"),
+                        ("train", "stage 2: the latent diffusion model; resumes by the same command")):
+        sub = command(name, words)
+        sub.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, see configs/")
+        sub.add_argument("overrides", nargs="*", metavar="key=value")
+
+    sub = command("prior", "the statistical face prior of an encoder, with its convergence table")
+    sub.add_argument("--checkpoint", required=True, type=Path, metavar="PATH",
+                     help="a checkpoint, or stage 1's encoders")
+    sub.add_argument("--faces", required=True, type=Path, metavar="MANIFEST")
+    sub.add_argument("--split", default="train", help="rows to use (train)")
+    sub.add_argument("--count", type=_positive, default=10_000, help="faces, half of each gender")
+    sub.add_argument("--out", required=True, type=Path, metavar="FILE.safetensors")
+    sub.add_argument("--convergence", type=_numbers, default=(), metavar="N1,N2,…",
+                     help="numbers of faces between which Table 1 is made")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--device", default="auto")
+
+    sub = command("population", "write the synthetic population: faces, voices and a manifest")
+    sub.add_argument("--people", type=_positive, required=True, metavar="N")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--photos", type=_positive, default=3, help="per person (3)")
+    sub.add_argument("--clips", type=_positive, default=3, help="per person (3)")
+    sub.add_argument("--size", type=_positive, default=128, help="side of a photo, pixels (128)")
+
+    sub = command("info", "what a checkpoint or a prior file is")
+    sub.add_argument("path", type=Path, metavar="PATH")
+    return top
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: use 1 or more")
+    return value
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    values = tuple(int(part) for part in text.split(","))
+    if list(values) != sorted(set(values)) or values[0] < 1:
+        raise argparse.ArgumentTypeError(f"{text}: use increasing numbers of faces")
+    return values
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, or 2 where something given cannot be used."""
+    args = parser().parse_args(argv)
+    try:
+        return int(globals()[f"run_{args.command}"](args))
+    except InputError as error:
+        if args.debug:
+            raise
+        print(f"scldm: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, ImportError) as error:
+        if args.debug or "torchvision" not in str(error):
+            raise
+        print("scldm: torch and torchvision are of different builds (a CPU-only torch beside the "
+              "index's torchvision?); install both anew: pip install --force-reinstall torch "
+              "torchvision", file=sys.stderr)
+        return 2
+
+
+def run_generate(args: argparse.Namespace) -> int:
+    """`scldm generate`."""
+    there = [clip for clip in args.clips if os.path.isfile(clip)]
+    if not there:
+        raise InputError("; ".join(f"{clip}: {_absent(clip)}" for clip in args.clips))
+    if args.checkpoint == str(BUNDLED) and not BUNDLED.is_dir():
+        raise InputError(f"{BUNDLED}: the bundled checkpoint is missing; install scldm again")
+    require_writable(args.out)
+    from scldm.encoders.bundle import pick_device
+    from scldm.generation.pipeline import SpeechToFacePipeline
+    from scldm.generation.portraits import Wish, generate
+
+    device = pick_device(args.device)
+    pipeline = SpeechToFacePipeline.from_pretrained(args.checkpoint).to(device)
+    wish = Wish(args.portraits, args.seed, args.steps, args.guidance, args.beta, args.prior_mode)
+    made, bad = generate(pipeline, args.clips, args.out, wish)
+    if made:
+        print(f"{len(made)} portraits and sheet.png in {args.out}")
+    return 2 if bad else 0
+
+
+def _absent(clip: str) -> str:
+    return "is a directory; give recordings" if os.path.isdir(clip) else "no such file"
+
+
+def require_writable(folder: Path) -> None:
+    """InputError unless `folder` can be made and written to; leaves nothing behind."""
+    here = folder
+    while not here.exists():
+        here = here.parent
+    if not here.is_dir() or not os.access(here, os.W_OK):
+        raise InputError(f"{folder}: cannot be written; choose another --out")
+
+
+def run_pretrain(args: argparse.Namespace) -> int:
+    """`scldm pretrain`."""
+    from scldm.core.config import load_config
+
+    require_file(args.config)
+    from scldm.pretraining.config import PretrainConfig
+
+    config = load_config(PretrainConfig, args.config, args.overrides)
+    require_file(Path(config.data.faces), *map(Path, config.data.speech))
+    from scldm.pretraining.loop import pretrain
+
+    print(f"encoders in {pretrain(config)}")
+    return 0
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """`scldm train`: stage 2, then the checkpoint that `scldm generate` takes."""
+    from scldm.core.config import load_config
+
+    require_file(args.config)
+    from scldm.diffusion.config import TrainConfig
+
+    config = load_config(TrainConfig, args.config, args.overrides)
+    require_file(Path(config.data.faces), *map(Path, config.data.speech))
+    from scldm.diffusion.loop import train
+    from scldm.generation.assemble import assemble
+
+    denoiser = train(config)
+    if config.prior is None:
+        print(f"denoiser in {denoiser}; without a prior it makes no checkpoint")
+        return 0
+    if os.environ.get("RANK", "0") == "0":
+        assemble(denoiser, Path(config.out) / "checkpoint")
+        print(f"checkpoint in {Path(config.out) / 'checkpoint'}")
+    return 0
+
+
+def require_file(*paths: Path) -> None:
+    """InputError naming the first of `paths` that is not a file."""
+    for path in paths:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+
+
+def run_prior(args: argparse.Namespace) -> int:
+    """`scldm prior`."""
+    require_file(args.faces)
+    if not args.checkpoint.is_dir():
+        raise InputError(f"{args.checkpoint}: no such checkpoint folder")
+    require_writable(args.out.parent)
+    from scldm.prior.command import make_prior
+
+    print(make_prior(args.checkpoint, args.faces, args.split, args.count, args.out,
+                     args.convergence, args.seed, args.device))
+    return 0
+
+
+def run_population(args: argparse.Namespace) -> int:
+    """`scldm population`."""
+    from scldm.core.progress import Progress
+    from scldm.data.population import write_population
+
+    with Progress("people", args.people) as bar:
+        path = write_population(
+            args.out, args.people, seed=args.seed, photos=args.photos, clips=args.clips,
+            size=args.size, progress=lambda done, total: bar.update(done - bar.done),
+        )
+    print(f"manifest: {path}")
+    return 0
+
+
+def run_info(args: argparse.Namespace) -> int:
+    """`scldm info`."""
+    if not args.path.exists():
+        raise InputError(f"{args.path}: no such checkpoint or prior")
+    from scldm.generation.info import describe
+
+    print(describe(args.path))
+    return 0
+

@@ -1,0 +1,117 @@
+"""Stage 2's data: Z^f and Z^s of everything, computed once, since the encoders are frozen.
+
+150,000 clips of d = 4096 in half precision are 2.5 GB, which stay in device memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scldm.core.artifact import load_tensors, save_tensors
+from scldm.core.progress import Progress
+from scldm.core.seeding import numpy_generator, torch_generator
+from scldm.data.faces import to_unit
+from scldm.data.pairs import Pairs
+from scldm.data.spectrogram import spectrogram
+from scldm.encoders.bundle import Encoders
+
+
+@dataclass(frozen=True)
+class LatentCache:
+    """Latents of one split, un-normalised.
+
+    faces (N, 2, C, s, s): each face and its mirror image. speech (M, 1 + views, d): each clip plain
+    and augmented. face_label (N,), speech_label (M,): equal where clip and face match; -1 matches
+    nothing. speaker (M,): index of the clip's person.
+    """
+
+    faces: Tensor
+    speech: Tensor
+    face_label: Tensor
+    speech_label: Tensor
+    speaker: Tensor
+
+    def to(self, device: torch.device) -> LatentCache:
+        """The same on a device."""
+        return LatentCache(**{name: tensor.to(device) for name, tensor in vars(self).items()})
+
+    def scale(self) -> float:
+        """One over the RMS of all face latents: scaled, and never centred."""
+        return 1 / self.faces.double().square().mean().sqrt().item()
+
+    def draw(self, seed: int, step: int, count: int) -> tuple[Tensor, Tensor]:
+        """(Z^f (count, C, s, s), Z^s (count, d)) of (seed, step), float32: speakers evenly, then a
+        clip and a view of the speaker, then a face that matches."""
+        g = torch_generator(seed, "draw", step)
+        usable = torch.unique(self.speaker[self.speech_label >= 0]).cpu()
+        speakers = usable[torch.randint(len(usable), (count,), generator=g)].to(self.speaker.device)
+        clips = _pick(self.speaker, speakers, torch.rand(count, generator=g))
+        faces = _pick(self.face_label, self.speech_label[clips], torch.rand(count, generator=g))
+        views = torch.randint(self.speech.shape[1], (count,), generator=g)
+        sides = torch.randint(self.faces.shape[1], (count,), generator=g)
+        return self.faces[faces, sides].float(), self.speech[clips, views].float()
+
+
+def _pick(column: Tensor, wanted: Tensor, uniform: Tensor) -> Tensor:
+    """For each wanted value one index at which `column` has it, chosen by uniform (0, 1)."""
+    order = torch.argsort(column, stable=True)
+    ranked = column[order].contiguous()
+    low = torch.searchsorted(ranked, wanted.contiguous())
+    high = torch.searchsorted(ranked, wanted.contiguous(), right=True)
+    offset = (uniform.to(column.device) * (high - low)).long()
+    return order[(low + offset).clamp(max=len(column) - 1)]
+
+
+@torch.no_grad()
+def cache_latents(
+    encoders: Encoders, pairs: Pairs, views: int, device: torch.device, file: Path
+) -> LatentCache:
+    """Encode a split, or read what an earlier call wrote to `file` (float16 safetensors).
+
+    `file` must name what it depends on: the encoders, the manifests and the number of views.
+    """
+    if file.is_file():
+        return LatentCache(**load_tensors(file)[0])
+    faces, speech = encode_faces(encoders, pairs, device), encode_clips(encoders, pairs, views, device)
+    column = pairs.samples.manifest[pairs.match]
+    index = {value: i for i, value in enumerate(pairs.values)}
+    people = list(dict.fromkeys(pairs.clips.column("person")))
+    cache = LatentCache(
+        faces.half(), speech.half(), torch.tensor([index.get(x, -1) for x in column]),
+        torch.from_numpy(pairs.label.astype(np.int64)),
+        torch.tensor([people.index(x) for x in pairs.clips.column("person")]),
+    )
+    save_tensors(file, vars(cache), {"kind": "latent cache"})
+    return cache
+
+
+def encode_faces(encoders: Encoders, pairs: Pairs, device: torch.device) -> Tensor:
+    """Z^f of each face and its mirror image, (N, 2, C, s, s) float32 on the CPU."""
+    parts = []
+    with Progress("encoding faces", len(pairs.faces)) as bar:
+        for start in range(0, len(pairs.faces), 128):
+            pixels = torch.from_numpy(np.array(pairs.faces[start : start + 128]))
+            faces = to_unit(pixels.permute(0, 3, 1, 2).to(device))
+            both = [encoders.face_encoder(x).float().cpu() for x in (faces, faces.flip(3))]
+            parts.append(torch.stack(both, dim=1))
+            bar.update(len(faces))
+    return torch.cat(parts)
+
+
+def encode_clips(encoders: Encoders, pairs: Pairs, views: int, device: torch.device) -> Tensor:
+    """Z^s of each clip, plain and then augmented `views` times, (M, 1 + views, d) on the CPU."""
+    parts = []
+    with Progress("encoding clips", len(pairs.clips.index)) as bar:
+        for clip in range(len(pairs.clips.index)):
+            rng = numpy_generator(0, "views", clip)
+            audio = [pairs.clips.plain(clip)]
+            audio += [pairs.clips.augmented(clip, rng) for _ in range(views)]
+            batch = torch.from_numpy(np.stack(audio)).to(device)
+            parts.append(encoders.speech_encoder(spectrogram(batch)).float().cpu())
+            bar.update()
+    return torch.stack(parts)

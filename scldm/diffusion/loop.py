@@ -1,0 +1,197 @@
+"""Stage 2's loop: the speech-conditioned latent diffusion model with the face prior."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from torchvision.utils import make_grid
+
+from scldm.core.artifact import staged, write_hashes, write_json
+from scldm.core.errors import InputError
+from scldm.core.progress import Progress
+from scldm.core.run import RunFolder, device_name, require_finite
+from scldm.core.schedule import decay
+from scldm.core.seeding import torch_generator
+from scldm.data.pairs import Pairs
+from scldm.diffusion.cache import LatentCache, cache_latents
+from scldm.diffusion.config import TrainConfig
+from scldm.diffusion.denoiser import Denoiser, build_denoiser
+from scldm.diffusion.path import NoisePath, make_scheduler, noise_path
+from scldm.diffusion.sampler import guided, sample
+from scldm.encoders.bundle import Encoders, encoder_facts, load_encoders
+from scldm.prior.file import FacePrior, load_prior
+
+
+def train(config: TrainConfig) -> Path:
+    """Train stage 2 as `config` says; returns the folder of the denoiser.
+
+    The same call resumes a stopped run and ends with the same bits. SIGTERM saves and stops.
+    """
+    accelerator = Accelerator(mixed_precision=config.precision)
+    out, device, world = Path(config.out), accelerator.device, accelerator.num_processes
+    encoders, prior = load_inputs(config)
+    with accelerator.main_process_first():
+        cache, held_out = (
+            latents(config, encoders, split, device) for split in ("train", "val")
+        )
+    scale = cache.scale()
+    shift = config.beta * scale * prior.mean.to(device) if prior and config.beta else None
+    path = noise_path(config.schedule)
+    denoiser = build(config, encoders, config.seed)
+    optimizer = torch.optim.AdamW(denoiser.parameters(), config.rate, weight_decay=config.weight_decay)
+    ema = EMAModel(denoiser.parameters(), decay=config.ema, use_ema_warmup=True, power=3 / 4)
+    parts = {"denoiser": denoiser, "adam": optimizer, "ema": ema}
+    run = RunFolder(out, config.model_dump(mode="json"), parts)
+    model, optimizer = accelerator.prepare(denoiser, optimizer)
+    ema.to(device)
+    first = run.resume()
+    board = SummaryWriter(str(out / "logs"), purge_step=first) if accelerator.is_main_process else None
+    each = config.batch // world
+
+    with run.interruptible(), Progress("train", config.steps, first) as progress:
+        for step in range(first, config.steps):
+            z0, speech = cache.draw(config.seed, step * world + accelerator.process_index, each)
+            g = torch_generator(config.seed, f"noise-{accelerator.process_index}", step)
+            loss = diffusion_loss(
+                model, path, config, z0 * scale, speech, shift, g, config.condition_dropout
+            )
+            require_finite(loss, step)
+            factor = min(1, (step + 1) / config.warmup) * decay(config.decay, step / config.steps)
+            for group in optimizer.param_groups:
+                group["lr"] = config.rate * factor
+            optimizer.zero_grad()
+            accelerator.backward(loss)
+            optimizer.step()
+            ema.step(denoiser.parameters())
+
+            progress.update(loss=loss.item())
+            last = step + 1 == config.steps
+            if board and (last or step % config.log_every == 0):
+                board.add_scalar("train/loss", loss.item(), step)
+            if board and (last or (step + 1) % config.sample_every == 0):
+                ema.store(denoiser.parameters())
+                ema.copy_to(denoiser.parameters())
+                value = held_out_loss(denoiser, path, config, held_out, scale, shift)
+                board.add_scalar("val/loss", value, step)
+                board.add_image(
+                    "portraits", portraits(denoiser, path, config, encoders, held_out, scale, prior), step
+                )
+                ema.restore(denoiser.parameters())
+            if accelerator.is_main_process and (
+                run.stop or last or (step + 1) % config.save_every == 0
+            ):
+                run.save(step + 1)
+            if run.stop:
+                raise SystemExit(f"stopped after step {step + 1}; the same command goes on from there")
+    if board:
+        board.close()
+        ema.copy_to(denoiser.parameters())
+        value = held_out_loss(denoiser, path, config, held_out, scale, shift)
+        publish(denoiser, config, scale, shift, {"val_loss": value, "machine": device_name()})
+    accelerator.wait_for_everyone()
+    return out / "denoiser"
+
+
+def diffusion_loss(
+    model: Any, path: NoisePath, config: TrainConfig, z0: Tensor, speech: Tensor,
+    shift: Tensor | None, generator: torch.Generator, dropout: float,
+) -> Tensor:
+    """L_LDM (seed 003, Eq. 6) of scaled latents z0 (B, C, s, s) and Z^s (B, d): ()."""
+    count, device = len(z0), z0.device
+    t = torch.randint(len(path.signal), (count,), generator=generator).to(device)
+    eps = torch.randn(z0.shape, generator=generator).to(device)
+    drop = (torch.rand(count, generator=generator) < dropout).to(device)
+    z = path.add_noise(z0, eps, t)
+    z = z if shift is None else z + shift  # Z^t* = Z^t + beta Z_prior (Eq. 2)
+    said = model(z, t, speech, drop)
+    return (said.float() - path.target(z0, eps, t, config.prediction)).square().mean()
+
+
+@torch.no_grad()
+def held_out_loss(
+    denoiser: Denoiser, path: NoisePath, config: TrainConfig, cache: LatentCache, scale: float,
+    shift: Tensor | None,
+) -> float:
+    """The loss on the same held-out latents, times and noise each time."""
+    z0, speech = cache.draw(config.seed, 0, config.validate_samples)
+    g = torch_generator(config.seed, "held out")
+    return diffusion_loss(denoiser, path, config, z0 * scale, speech, shift, g, 0.0).item()
+
+
+@torch.no_grad()
+def portraits(
+    denoiser: Denoiser, path: NoisePath, config: TrainConfig, encoders: Encoders,
+    cache: LatentCache, scale: float, prior: FacePrior | None,
+) -> Tensor:
+    """Four portraits of each of eight held-out clips, a row a clip: (3, H, W) in [0, 1]."""
+    device = cache.speech.device
+    clips = torch.linspace(0, len(cache.speech) - 1, 8).long()
+    speech = cache.speech[clips, 0].float().repeat_interleave(4, dim=0)
+    shape = (4, *cache.faces.shape[2:])
+    noise = torch.randn(shape, generator=torch_generator(config.seed, "portraits")).to(device)
+    how = config.sampling
+    latents = sample(
+        guided(denoiser, speech, how.guidance), noise.repeat(8, 1, 1, 1), path,
+        make_scheduler(path, how.sampler, config.prediction), how.steps,
+        scale * prior.mean if prior else None, config.beta, how.prior_mode,
+        torch_generator(config.seed, "sampler"),
+    )
+    faces = encoders.face_decoder(latents / scale).clamp(-1, 1)
+    return make_grid(faces.cpu(), nrow=4, normalize=True, value_range=(-1, 1))
+
+
+def load_inputs(config: TrainConfig) -> tuple[Encoders, FacePrior | None]:
+    """The encoders and the prior, checked to belong together; InputError otherwise."""
+    encoders = load_encoders(config.encoders)
+    if config.prior is None:
+        if config.beta:
+            raise InputError("beta above 0 needs `prior`, a file that `scldm prior` wrote")
+        return encoders, None
+    return encoders, load_prior(config.prior).check(encoders.face_fingerprint)
+
+
+def latents(
+    config: TrainConfig, encoders: Encoders, split: str, device: torch.device
+) -> LatentCache:
+    """The latent cache of a split, on the device."""
+    folder = Path(config.out) / "cache"
+    views = config.views if split == "train" else 0
+    data = config.data if views else config.data.model_copy(update={"variants": 0})
+    pairs = Pairs(data, folder, split)
+    digests = "-".join(s.manifest.digest[:8] for s in (pairs.samples, *pairs.clips.stores))
+    name = f"latents-{encoders.face_fingerprint}-{digests}-{views}.safetensors"
+    for network in vars(encoders).values():
+        network.to(device)
+    return cache_latents(encoders, pairs, views, device, folder / name).to(device)
+
+
+def build(config: TrainConfig, encoders: Encoders, seed: int) -> Denoiser:
+    """The denoiser for these encoders' latents, its weights drawn from `seed`."""
+    torch.manual_seed(seed)
+    side = config.data.image_size // encoders.face_encoder.shrink
+    shape = config.unet.model_dump()
+    return build_denoiser(encoders.face_encoder.config["latent_channels"], side, **shape)
+
+
+def publish(
+    denoiser: Denoiser, config: TrainConfig, scale: float, shift: Tensor | None,
+    facts: dict[str, Any],
+) -> None:
+    """Write the averaged weights in half precision, with what sampling needs to know."""
+    with staged(Path(config.out) / "denoiser") as part:
+        part.mkdir()
+        denoiser.unet.half().save_pretrained(part / "unet", safe_serialization=True)
+        denoiser.condition.half().save_pretrained(part / "condition", safe_serialization=True)
+        write_json(part / "facts.json", {
+            "stage": "diffusion", "config": config.model_dump(mode="json"), "latent_scale": scale,
+            "image_size": config.data.image_size,
+            "prior_shift_over_noise": shift.square().mean().sqrt().item() if shift is not None else 0,
+            "encoders": encoder_facts(config.encoders), **facts,
+        })
+        write_hashes(part)

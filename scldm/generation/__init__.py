@@ -1,0 +1,1 @@
+"""L6: the pipeline from a clip to portraits, checkpoints, contact sheets."""
