@@ -1,32 +1,37 @@
-# The two commands are `make demo` and `make test`; the others are developers' habits.
+# make demo: install, then faces for the example clips.  make test: install, lint, quick tests.
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.installed
+INSTALLED := .venv/installed
 
-.PHONY: demo test test-full lint
-test test-full lint: export HF_HUB_OFFLINE = 1
+.PHONY: demo test test-full lint install
+test test-full: export HF_HUB_OFFLINE = 1
 
-demo: $(READY)  ## portraits for the example clips
+demo: $(INSTALLED)
 	$(BIN)/scldm generate examples/*.flac --out outputs/demo
 
-test: lint  ## lint, then every test but the long ones
-	$(BIN)/pytest -q
+test: lint
+	$(BIN)/pytest
 
-test-full: test  ## the long tests as well
-	$(BIN)/pytest -q -m full
+test-full: lint
+	$(BIN)/pytest -m "full or not full"
 
-lint: $(READY)
-	$(BIN)/ruff check .
+lint: $(INSTALLED)
+	$(BIN)/ruff check
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
-$(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "SCLDM needs Python 3.11 or newer: make PYTHON=/path/to/python3.11" >&2; exit 2; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet -e ".[dev]"
-	@$(BIN)/python -c 'import torchvision' 2>/dev/null || { \
-	  echo "torchvision does not fit torch: they come from different indexes (one built for the CPU," \
-	    "one for CUDA). Reinstall both from one: $(BIN)/pip install --force-reinstall" \
-	    "--index-url https://download.pytorch.org/whl/cpu torch torchvision" >&2; exit 2; }
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: SCLDM needs Python 3.11 or newer, which '$(PYTHON)' is not;" \
+	    "name one: make PYTHON=python3.12" >&2; exit 1; }
+	@echo "Installing into .venv: several GB the first time, mostly torch with CUDA"
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --disable-pip-version-check --editable ".[dev]"
+	@why=$$($(BIN)/python -W ignore -c 'import torchvision' 2>&1) || { \
+	  echo "error: torchvision does not load beside this torch ($$(echo "$$why" | tail -n 1));" \
+	    "take both from one index, then make again:" \
+	    "$(BIN)/pip install --force-reinstall torch torchvision" \
+	    "(CPU only: add --index-url https://download.pytorch.org/whl/cpu)" >&2; exit 1; }
 	@touch $@

@@ -7,6 +7,7 @@ memorised.
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +51,14 @@ class PairsConfig(Config):
 
 @dataclass(frozen=True)
 class PairBatch:
-    """audio (B, 96000) float32; faces (B + extra, 3, S, S) uint8; labels (B,): equal where matched."""
+    """audio (B, 96000) float32; faces (B + extra, 3, S, S) uint8, the first B matched to the clips;
+    labels (B,) and face_labels (B + extra,): equal where clip and face match, -1 matches nothing.
+    """
 
     audio: torch.Tensor
     faces: torch.Tensor
     labels: torch.Tensor
+    face_labels: torch.Tensor
 
 
 class Clips:
@@ -136,6 +140,7 @@ class Pairs:
             np.flatnonzero((people == person) & usable)
             for person in dict.fromkeys(people[usable])
         ]
+        self.face_label = np.array([self.values.index(x) if x in self.values else -1 for x in pools])
         self.label = np.array([self.values.index(x) if x in self.values else -1 for x in shared])
 
     def batch(self, seed: int, step: int, count: int, extra: int = 0) -> PairBatch:
@@ -156,7 +161,7 @@ class Pairs:
         return PairBatch(
             torch.from_numpy(np.stack([self.clips.augmented(clip, rng) for clip in clips])),
             torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2),
-            torch.from_numpy(labels),
+            torch.from_numpy(labels), torch.from_numpy(self.face_label[rows]),
         )
 
 
@@ -183,8 +188,15 @@ def batches(
     Raises InputError for too few speakers, and naming a file that cannot be used.
     """
     data = _Steps(pairs, seed, count, extra, steps.stop)
-    loader = DataLoader(data, batch_size=None, sampler=steps, num_workers=workers)
+    loader = DataLoader(data, batch_size=None, sampler=steps, num_workers=workers,
+                   worker_init_fn=_deaf if workers else None)
     for batch in loader:
         if isinstance(batch, InputError):
             raise batch
         yield batch
+
+
+def _deaf(worker: int) -> None:
+    """The main process decides when to stop; a signal to the whole group ends no worker early."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

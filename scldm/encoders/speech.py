@@ -10,6 +10,7 @@ from diffusers.configuration_utils import register_to_config
 from timm.layers.cbam import CbamModule
 from torch import Tensor, nn
 
+from scldm.core.errors import InputError
 from scldm.data.spectrogram import spectrogram
 
 STAGE_ENDS = (2, 3, 4, 5, 8)  # the last convolution of each stage
@@ -69,8 +70,13 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
         self.head = nn.Sequential(
             nn.LazyLinear(hidden), nn.ReLU(inplace=True), nn.Linear(hidden, latent_dim)
         )
-        with torch.no_grad():  # the dense layer learns its input width from one clip
-            self.eval()(spectrogram(torch.zeros(1, 96_000)))
+        try:
+            with torch.no_grad():  # the dense layer learns its input width from one clip
+                self.eval()(spectrogram(torch.zeros(1, 96_000)))
+        except RuntimeError as error:  # too many pools: nothing is left to convolve
+            sizes = f"first_stride {first_stride}, frequency_pools {frequency_pools}"
+            reason = str(error).splitlines()[0][:100]
+            raise InputError(f"speech: {sizes}: does not go through: {reason}") from None
         self.train()
 
     def forward(self, speech: Tensor) -> Tensor:

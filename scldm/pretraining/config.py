@@ -62,7 +62,7 @@ class PretrainConfig(Config):
 
     Attributes:
         batch: pairs of distinct speakers a step, over all processes.
-        extra_faces: further faces a step that take part in L_r alone.
+        extra_faces: further faces a step, for L_r and as more matches and others in L_cl.
         face_rate, speech_rate: learning rates of encoder and decoder, and of the speech encoder.
         decay: "none" (the paper) or "cosine", to a hundredth.
         precision: "no" or "bf16" (autocast).

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -62,12 +61,13 @@ def pretrain(config: PretrainConfig) -> Path:
                     batch.audio.to(device), batch.faces.to(device), noise.to(device)
                 )
             decoded = seen.decoded.float()
-            z_s, z_f = seen.speech, seen.face[: len(batch.labels)]
+            z_s, z_f = seen.speech, seen.face
             if config.loss.centre:
-                z_s, z_f = z_s - z_s.mean(0), z_f - seen.face.mean(0)
+                z_s, z_f = z_s - z_s.mean(0), z_f - z_f.mean(0)
+            labels, face_labels = batch.labels.to(device), batch.face_labels.to(device)
             terms = {
                 "contrastive": config.loss.contrastive
-                * match(z_s, z_f, model.log_scale.exp(), batch.labels.to(device)),
+                * match(z_s, z_f, model.log_scale.exp(), labels, face_labels),
                 "mae": config.loss.mae * (decoded - seen.real).abs().mean(),
             }
             with accelerator.autocast():
@@ -126,9 +126,10 @@ def _groups(model: Collaboration, config: PretrainConfig) -> list[dict[str, obje
 def share(batch: PairBatch, rank: int, world: int) -> PairBatch:
     """This process's part of a batch: every `world`-th pair and every `world`-th further face."""
     count = len(batch.labels)
-    faces = torch.cat((batch.faces[rank:count:world], batch.faces[count + rank :: world]))
-    return replace(
-        batch, audio=batch.audio[rank::world], faces=faces, labels=batch.labels[rank::world]
+    mine = [*range(rank, count, world), *range(count + rank, len(batch.faces), world)]
+    return PairBatch(
+        batch.audio[rank::world], batch.faces[mine], batch.labels[rank::world],
+        batch.face_labels[mine],
     )
 
 

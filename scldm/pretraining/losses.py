@@ -24,15 +24,23 @@ class MatchLoss(ClipLoss):
     target of a row is spread evenly over its matches.
     """
 
-    def forward(self, speech: Tensor, face: Tensor, scale: Tensor, labels: Tensor) -> Tensor:
-        """speech, face (B, d) of any norm; scale (): 1/temperature; labels (B,) -> loss ()."""
+    def forward(
+        self, speech: Tensor, face: Tensor, scale: Tensor, labels: Tensor,
+        face_labels: Tensor | None = None,
+    ) -> Tensor:
+        """L_cl () of speech (B, d) and face (F, d), of any norm.
+
+        scale () is 1 / temperature; labels (B,) and face_labels (F,) are equal where clip and face
+        match; without face_labels the faces have those of the clips.
+        """
         to_face, to_speech = self.get_logits(
             F.normalize(speech.float(), dim=1), F.normalize(face.float(), dim=1), scale
         )
-        labels = self._gather(labels)
-        target = (labels[:, None] == labels[None, :]).float()
-        target = target / target.sum(dim=1, keepdim=True)
-        return (F.cross_entropy(to_face, target) + F.cross_entropy(to_speech, target)) / 2
+        rows = self._gather(labels)
+        columns = rows if face_labels is None else self._gather(face_labels)
+        matched = (rows[:, None] == columns[None, :]).float()
+        loss = F.cross_entropy(to_face, _rows_to_one(matched))
+        return (loss + F.cross_entropy(to_speech, _rows_to_one(matched.T))) / 2
 
     def _gather(self, labels: Tensor) -> Tensor:
         if self.world_size == 1:
@@ -40,6 +48,10 @@ class MatchLoss(ClipLoss):
         parts = [torch.empty_like(labels) for _ in range(self.world_size)]
         distributed.all_gather(parts, labels)
         return torch.cat(parts)
+
+
+def _rows_to_one(matched: Tensor) -> Tensor:
+    return matched / matched.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 class FacePerceptual(nn.Module):

@@ -34,10 +34,8 @@ def tone(hertz: float, seconds: float = 2.0) -> np.ndarray:
 
 
 def pitch(audio: np.ndarray) -> float:
-    middle = audio[len(audio) // 4 : 3 * len(audio) // 4] * np.hanning(len(audio) // 2 + 9)[:-9][
-        : 3 * len(audio) // 4 - len(audio) // 4
-    ]
-    spectrum = np.abs(np.fft.rfft(middle, 2**20))
+    middle = audio[len(audio) // 4 : 3 * len(audio) // 4]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle)), 2**20))
     return float(spectrum.argmax() * RATE / 2**20)
 
 
@@ -61,9 +59,8 @@ def test_codecs_keep_what_is_said(kind: int) -> None:
     heard = through_codec(audio, Fixed((), False, kind))
     assert heard.dtype == np.float32
     assert abs(len(heard) - len(audio)) < 2500  # MP3 pads to its frames
-    lag = np.arange(2500)
     middle = audio[8000:24_000]
-    like = max(np.corrcoef(middle, heard[8000 + k : 24_000 + k])[0, 1] for k in (0, *lag[::1]))
+    like = max(np.corrcoef(middle, heard[8000 + k : 24_000 + k])[0, 1] for k in range(2500))
     assert like > 0.97
 
 

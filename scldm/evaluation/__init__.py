@@ -1,0 +1,1 @@
+"""L7: judges, and figures about portraits."""

@@ -1,0 +1,68 @@
+"""Make the bundled checkpoint, prior and judge from a training bed; resumes by the same command.
+
+    python scripts/train_bundled.py --size cpu      # 64x64, two cores, about an hour and a half
+    python scripts/train_bundled.py --size gpu      # 256x256, one GPU
+
+Needs data/bed (see docs/training-bed.md) and `pip install -e ".[speech]"` for the synthetic voices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from scldm.cli import BUNDLED
+from scldm.core.artifact import staged, write_hashes
+from scldm.evaluation.judges import BUNDLED_JUDGE
+
+SIZES = {"cpu": ("configs/bed-pretrain.yaml", "configs/bed-train.yaml", "runs/bed"),
+         "gpu": ("configs/bed-gpu-pretrain.yaml", "configs/bed-gpu-train.yaml", "runs/bed-gpu")}
+PRIORS = {"cpu": Path("face_prior/bundled.safetensors"), "gpu": Path("runs/bed-gpu/prior.safetensors")}
+
+
+def run(*command: str, unless: Path) -> None:
+    """Run a Python command unless what it makes is there."""
+    if unless.exists():
+        print(f"kept: {unless}", file=sys.stderr)
+        return
+    print("$ python " + " ".join(command), file=sys.stderr, flush=True)
+    subprocess.run([sys.executable, *command], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", choices=list(SIZES), default="cpu")
+    parser.add_argument("--card", type=Path, default=Path("docs/model-card.md"))
+    args = parser.parse_args()
+    pretrain, train, folder = SIZES[args.size]
+    networks, prior = Path("runs/face-networks"), PRIORS[args.size]
+    run("scripts/synthesise_speech.py", "training", "--out", "data/espeak",
+        unless=Path("data/espeak/manifest.csv"))
+    for name, steps in (("perceptual", "1200"), ("judge", "1500")):
+        run("scripts/train_face_networks.py", "--faces", "data/bed/faces.csv", "--out", str(networks),
+            "--only", name, "--steps", steps, unless=networks / name / "network")
+    encoders = Path(folder) / "pretrain" / "encoders"
+    run("-m", "scldm", "pretrain", pretrain, unless=encoders)
+    run("-m", "scldm", "prior", "--checkpoint", str(encoders), "--faces", "data/bed/faces.csv",
+        "--count", "10000", "--out", str(prior), "--convergence", "100,500,1000,5000,10000",
+        unless=prior)
+    checkpoint = Path(folder) / "train" / "checkpoint"
+    run("-m", "scldm", "train", train, unless=checkpoint)
+    install(checkpoint, BUNDLED, args.card)
+    install(networks / "judge" / "network", BUNDLED_JUDGE, args.card)
+    subprocess.run([sys.executable, "scripts/measure.py"], check=True)
+
+
+def install(source: Path, target: Path, card: Path) -> None:
+    """Copy a folder into the package with the model card, hashes written anew, as a whole."""
+    with staged(target) as part:
+        shutil.copytree(source, part)
+        shutil.copy(card, part / "README.md")
+        write_hashes(part)
+
+
+if __name__ == "__main__":
+    main()

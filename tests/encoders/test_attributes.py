@@ -1,0 +1,53 @@
+"""Laws of the face attribute networks: what they return, for which sizes and ages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+import torch
+from torch import nn
+
+from scldm.encoders.attributes import AGE_BANDS, FaceAttributes, age_band
+
+
+@pytest.mark.parametrize("architecture", ["vgg", "resnet"])
+@pytest.mark.parametrize("labels", [(), ("a", "b", "c")])
+@pytest.mark.parametrize("side", [32, 50])
+def test_three_heads_and_the_features(
+    architecture: Literal["vgg", "resnet"], labels: tuple[str, ...], side: int
+) -> None:
+    network = FaceAttributes(architecture, (4, 4, 4, 8), 32, labels).eval()
+    said = network(torch.rand(3, 3, side, side) * 2 - 1)
+    assert said.features.shape == (3, 8)
+    assert said.gender.shape == (3, 2)
+    assert said.age.shape == (3, len(AGE_BANDS))
+    assert said.labels.shape == (3, len(labels))
+
+
+def test_maps_are_the_inputs_of_the_pools() -> None:
+    torch.manual_seed(0)
+    network = FaceAttributes("vgg", (4, 8, 16), 32).eval()
+    faces = torch.rand(2, 3, 32, 32) * 2 - 1
+    seen: list[torch.Tensor] = []
+    for layer in network.trunk:
+        if isinstance(layer, nn.MaxPool2d):
+            layer.register_forward_pre_hook(lambda _, x: seen.append(x[0].clone()))
+    maps = network.maps(faces)
+    assert [tuple(m.shape) for m in maps] == [(2, 4, 32, 32), (2, 8, 16, 16), (2, 16, 8, 8)]
+    assert all(map(torch.equal, maps, seen))  # and nothing was changed in place afterwards
+
+
+def test_the_two_architectures_share_no_weight_shapes_but_the_heads() -> None:
+    vgg, resnet = (FaceAttributes(a, (8, 8, 8, 16), 32).state_dict() for a in ("vgg", "resnet"))  # type: ignore[arg-type]
+    common = {name for name in vgg if name in resnet and vgg[name].shape == resnet[name].shape}
+    assert common == {"gender.weight", "gender.bias", "age.weight", "age.bias"}
+
+
+@pytest.mark.parametrize(
+    ("years", "band"),
+    [(19.9, -1), (20, 0), (29, 0), (30, 1), (45, 2), (59, 3), (60, 4), (70, 5), (99, 5),
+     (float("nan"), -1)],
+)  # fmt: skip
+def test_age_bands(years: float, band: int) -> None:
+    assert age_band(years) == band
