@@ -66,10 +66,13 @@ def detected(faces: Tensor) -> np.ndarray:
     return np.array(found)
 
 
-def time_shares(pipeline: SpeechToFacePipeline, waveform: Tensor, rounds: int = 10) -> dict[str, Any]:
+def time_shares(
+    pipeline: SpeechToFacePipeline, waveform: Tensor, rounds: int = 10
+) -> dict[str, Any]:
     """Median seconds of each part from waveform to image, one portrait, models loaded."""
     noise = pipeline.noise(0, 0)
-    parts: dict[str, list[float]] = {"front end": [], "speech encoder": [], "diffusion": [], "decoder": []}
+    names = ("front end", "speech encoder", "diffusion", "decoder")
+    parts: dict[str, list[float]] = {name: [] for name in names}
     with torch.no_grad():
         for _ in range(rounds + 1):
             marks = [time.perf_counter()]
@@ -129,8 +132,12 @@ def main() -> None:
     shares = {
         "gender of portraits": bootstrap(said == wanted, owners),
         "gender of portraits, another speaker's clip": bootstrap(said[shuffled] == wanted, owners),
-        "judge on real test faces": bootstrap(judge(real).gender.numpy() == true_gender, face_owner),
-        "judge on reconstructions": bootstrap(judge(remade).gender.numpy() == true_gender, face_owner),
+        "judge on real test faces": bootstrap(
+            judge(real).gender.numpy() == true_gender, face_owner
+        ),
+        "judge on reconstructions": bootstrap(
+            judge(remade).gender.numpy() == true_gender, face_owner
+        ),
         "MTCNN finds a face: portraits": bootstrap(detected(made), owners),
         "MTCNN finds a face: reconstructions": bootstrap(detected(remade[:300]), face_owner[:300]),
         "MTCNN finds a face: real": bootstrap(detected(real[:300]), face_owner[:300]),
@@ -154,21 +161,23 @@ def main() -> None:
     write_text(args.out / "figures.md", table(figures, shares))
     grids = {"real": real, "reconstructed": remade}
     for name, faces in grids.items():
-        save_image(make_grid(faces[:32], 8, normalize=True, value_range=(-1, 1)), args.out / f"{name}.png")
+        grid = make_grid(faces[:32], 8, normalize=True, value_range=(-1, 1))
+        save_image(grid, args.out / f"{name}.png")
     with torch.no_grad():
         picks = torch.linspace(0, len(speech) - 1, 64).long()
         random = torch.cat([
             pipeline.decode(pipeline.sample_latents(speech[picks[k]][None], pipeline.noise(k, 0)))
             for k in range(64)
         ])
-    save_image(make_grid(random, 8, normalize=True, value_range=(-1, 1)), args.out / "portraits.png")
+    grid = make_grid(random, 8, normalize=True, value_range=(-1, 1))
+    save_image(grid, args.out / "portraits.png")
     print((args.out / "figures.md").read_text())
 
 
 def table(figures: dict[str, Any], shares: dict[str, Any]) -> str:
     """The figures in Markdown."""
-    lines = [f"`{figures['command']}`, {figures['machine']}, checkpoint {figures['checkpoint']}.", "",
-             "| what | share, 95 % interval over identities |", "|---|---|"]
+    lines = [f"`{figures['command']}`, {figures['machine']}, checkpoint {figures['checkpoint']}.",
+             "", "| what | share, 95 % interval over identities |", "|---|---|"]
     lines += [f"| {name} | {estimate} |" for name, estimate in shares.items()]
     lines += ["", "| KID on the judge's features | value |", "|---|---:|"]
     lines += [f"| {k} | {v['value']:.4f} |" for k, v in figures["kid_judge_features"].items()]
@@ -176,7 +185,8 @@ def table(figures: dict[str, Any], shares: dict[str, Any]) -> str:
     times = figures["time"]
     lines += [f"| {k} | {v:.4f} | {v / times['total']:.0%} |" for k, v in times["seconds"].items()]
     lines += [f"| total | {times['total']:.4f} | |", "",
-              f"Mean absolute error of reconstructions: {figures['reconstruction_mae']:.4f} in [-1, 1]."]
+              "Mean absolute error of reconstructions: "
+              f"{figures['reconstruction_mae']:.4f} in [-1, 1]."]
     return "\n".join(lines) + "\n"
 
 

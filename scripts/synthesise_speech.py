@@ -23,8 +23,10 @@ from scldm.core.errors import InputError
 
 RATE, SECONDS = 16_000, 6.0
 VOICES = {
-    "F": "Alicia Andrea Annie anika aunty belinda f1 f3 f5 linda steph steph2".split(),
-    "M": "Denis Diogo Henrique Hugo Marco Michael Miguel m1 m2 m4 m6 m8".split(),
+    "F": ("Alicia", "Andrea", "Annie", "anika", "aunty", "belinda",
+          "f1", "f3", "f5", "linda", "steph", "steph2"),
+    "M": ("Denis", "Diogo", "Henrique", "Hugo", "Marco", "Michael",
+          "Miguel", "m1", "m2", "m4", "m6", "m8"),
 }
 LANGUAGES = ("en-us", "en", "en-gb-scotland", "de", "es", "it")
 SENTENCES = (
@@ -89,7 +91,7 @@ def training(engine: Espeak, out: Path) -> None:
         (part / "audio").mkdir(parents=True)
         with (part / "manifest.csv").open("w", newline="") as file:
             table = csv.writer(file)
-            table.writerow("audio person gender split source licence".split())
+            table.writerow(("audio", "person", "gender", "split", "source", "licence"))
             for gender, voices in VOICES.items():
                 for v, voice in enumerate(voices):
                     for i, language in enumerate(LANGUAGES):

@@ -20,7 +20,8 @@ from scldm.evaluation.judges import BUNDLED_JUDGE
 
 SIZES = {"cpu": ("configs/bed-pretrain.yaml", "configs/bed-train.yaml", "runs/bed"),
          "gpu": ("configs/bed-gpu-pretrain.yaml", "configs/bed-gpu-train.yaml", "runs/bed-gpu")}
-PRIORS = {"cpu": Path("face_prior/bundled.safetensors"), "gpu": Path("runs/bed-gpu/prior.safetensors")}
+PRIORS = {"cpu": Path("face_prior/bundled.safetensors"),
+          "gpu": Path("runs/bed-gpu/prior.safetensors")}
 
 
 def run(*command: str, unless: Path) -> None:
@@ -42,8 +43,9 @@ def main() -> None:
     run("scripts/synthesise_speech.py", "training", "--out", "data/espeak",
         unless=Path("data/espeak/manifest.csv"))
     for name, steps in (("perceptual", "1200"), ("judge", "1500")):
-        run("scripts/train_face_networks.py", "--faces", "data/bed/faces.csv", "--out", str(networks),
-            "--only", name, "--steps", steps, unless=networks / name / "network")
+        run("scripts/train_face_networks.py", "--faces", "data/bed/faces.csv",
+            "--out", str(networks), "--only", name, "--steps", steps,
+            unless=networks / name / "network")
     encoders = Path(folder) / "pretrain" / "encoders"
     run("-m", "scldm", "pretrain", pretrain, unless=encoders)
     run("-m", "scldm", "prior", "--checkpoint", str(encoders), "--faces", "data/bed/faces.csv",

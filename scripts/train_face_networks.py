@@ -15,12 +15,18 @@ from scldm.encoders.attributes import FaceAttributes
 from scldm.pretraining.attributes import AttributesConfig, accuracy, train_attributes
 
 NETWORKS = {
-    "perceptual": {"architecture": "vgg", "widths": (32, 64, 128, 256), "input_size": 64, "image_size": 64},
-    "judge": {"architecture": "resnet", "widths": (32, 64, 128, 256), "input_size": 128, "image_size": 96},
+    "perceptual": {
+        "architecture": "vgg", "widths": (32, 64, 128, 256), "input_size": 64, "image_size": 64,
+    },
+    "judge": {
+        "architecture": "resnet", "widths": (32, 64, 128, 256), "input_size": 128, "image_size": 96,
+    },
 }
 
 
-def publish(model: FaceAttributes, folder: Path, keep_labels: bool, facts: dict[str, object]) -> None:
+def publish(
+    model: FaceAttributes, folder: Path, keep_labels: bool, facts: dict[str, object]
+) -> None:
     """Write the network as a folder of safetensors in half precision, with its facts and hashes."""
     if not keep_labels:
         plain = FaceAttributes(

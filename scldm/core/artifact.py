@@ -158,7 +158,7 @@ def write_hashes(folder: Path) -> None:
 
 
 def check_hashes(folder: str | Path) -> dict[str, str]:
-    """Compare a folder with its `hashes.json`; raises InputError naming the first file that differs.
+    """Compare a folder with its `hashes.json`; InputError names the first file that differs.
 
     Returns the hashes by relative path.
     """

@@ -42,7 +42,7 @@ def load_config(cls: type[C], path: str | Path, overrides: Iterable[str] = ()) -
 
 
 def check_config(cls: type[C], values: dict[str, Any], name: str) -> C:
-    """Build `cls` from plain values; raises InputError that names `name`, the key and the remedy."""
+    """Build `cls` from plain values; InputError gives `name`, the key and the remedy."""
     try:
         return cls.model_validate(values)
     except ValidationError as error:
@@ -50,7 +50,8 @@ def check_config(cls: type[C], values: dict[str, Any], name: str) -> C:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             near = _nearest(cls, key)
-            raise InputError(f"{name}: unknown key '{key}'; the nearest known is '{near}'") from None
+            words = f"{name}: unknown key '{key}'; the nearest known is '{near}'"
+            raise InputError(words) from None
         raise InputError(f"{name}: {key}: {first['msg'].lower()}") from None
 
 

@@ -46,7 +46,9 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         known = self.path / "config.json"
         if known.is_file() and read_json(known) != json.loads(json.dumps(config)):
-            raise InputError(f"{self.path}: holds a run of another configuration; use another folder")
+            raise InputError(
+                f"{self.path}: holds a run of another configuration; use another folder"
+            )
         if not known.is_file():
             write_json(known, config)
 

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     import av
@@ -67,7 +67,7 @@ class Sound:
 
     container: InputContainer
     stream: av.AudioStream
-    decoder: av.CodecContext
+    decoder: av.AudioCodecContext
     stated: float | None  # length that the container states, None where it only guesses
     rate: int = 0  # Hz, of the decoded frames
     reached: float = 0.0  # latest time that any packet covers
@@ -80,7 +80,7 @@ class Sound:
         """Time stamp of the first sample."""
         return float((self.stream.start_time or 0) * (self.stream.time_base or 0))
 
-    def read_packets(self) -> Iterator[av.Packet]:
+    def read_packets(self) -> Iterator[av.Packet[Any]]:
         """The packets of the sound, up to where the data end or break off."""
         ticks = [float(stream.time_base or 0) for stream in self.container.streams]
         with _until_broken():
@@ -100,7 +100,7 @@ class Sound:
             self.packets += bool(packet.size)
             frames: list[av.AudioFrame] | None = None
             with _until_broken():
-                frames = cast("list[av.AudioFrame]", self.decoder.decode(packet))
+                frames = self.decoder.decode(packet)
             self.lost += frames is None
             for frame in frames or ():
                 _check_shape(frame.sample_rate, frame.layout.nb_channels, self.rate)
@@ -169,7 +169,7 @@ def _open(path: str) -> Iterator[Sound]:
 
 
 def _decoder(codec: av.AudioCodecContext) -> av.AudioCodecContext:
-    """The stream's own decoder; for Opus the reference one, since ffmpeg's now and then overflows."""
+    """The stream's own decoder; for Opus the reference one, since ffmpeg's may overflow."""
     import av
 
     if codec.name != "opus" or "libopus" not in av.codecs_available:

@@ -67,7 +67,8 @@ def find_landmarks(image: Image.Image, name: str = "picture") -> np.ndarray:
     """
     width, height = image.size
     border = max(width, height) // 4
-    pixels = np.pad(np.asarray(image.convert("RGB")), ((border,) * 2, (border,) * 2, (0, 0)), "edge")
+    around = ((border,) * 2, (border,) * 2, (0, 0))
+    pixels = np.pad(np.asarray(image.convert("RGB")), around, "edge")
     scale = max(1.0, 160 / max(pixels.shape[:2]))
     size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
     boxes, _, points = detector().detect(

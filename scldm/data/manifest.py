@@ -75,7 +75,8 @@ class Manifest:
     @cached_property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that name these rows, whatever the file format."""
-        text = "\n".join(f"{n}:" + "\x1f".join(map(str, c)) for n, c in sorted(self.columns.items()))
+        columns = sorted(self.columns.items())
+        text = "\n".join(f"{name}:" + "\x1f".join(map(str, cells)) for name, cells in columns)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -123,7 +124,8 @@ def _allow(manifest: Manifest, column: str, values: tuple[str, ...]) -> None:
         if value not in values:
             known = ", ".join(v for v in values if v)
             raise InputError(
-                f"{manifest.path}: column {column}: '{value}' ({count} rows); use {known} or nothing"
+                f"{manifest.path}: column {column}: '{value}' ({count} rows); "
+                f"use {known} or nothing"
             )
 
 
@@ -132,5 +134,6 @@ def _disjoint(manifest: Manifest) -> None:
     for person, split in zip(manifest["person"], manifest["split"], strict=True):
         if person and split and seen.setdefault(person, split) != split:
             raise InputError(
-                f"{manifest.path}: person '{person}' stands in the splits {seen[person]} and {split}"
+                f"{manifest.path}: person '{person}' stands in the splits {seen[person]} "
+                f"and {split}"
             )

@@ -140,8 +140,9 @@ class Pairs:
             np.flatnonzero((people == person) & usable)
             for person in dict.fromkeys(people[usable])
         ]
-        self.face_label = np.array([self.values.index(x) if x in self.values else -1 for x in pools])
-        self.label = np.array([self.values.index(x) if x in self.values else -1 for x in shared])
+        number = {value: i for i, value in enumerate(self.values)}
+        self.face_label = np.array([number.get(value, -1) for value in pools])
+        self.label = np.array([number.get(value, -1) for value in shared])
 
     def batch(self, seed: int, step: int, count: int, extra: int = 0) -> PairBatch:
         """The batch of (seed, step): `count` pairs of distinct speakers, and `extra` faces behind.
@@ -149,7 +150,9 @@ class Pairs:
         Raises InputError when there are fewer speakers than `count`.
         """
         if count > len(self.speakers):
-            raise InputError(f"a batch of {count} needs as many speakers; there are {len(self.speakers)}")
+            raise InputError(
+                f"a batch of {count} needs as many speakers; there are {len(self.speakers)}"
+            )
         rng = numpy_generator(seed, "pairs", step)
         speakers = rng.choice(len(self.speakers), count, replace=False)
         clips = [int(rng.choice(self.speakers[s])) for s in speakers]
@@ -157,7 +160,10 @@ class Pairs:
         rows = [int(rng.choice(self.pools[label])) for label in labels]
         rows += rng.integers(len(self.faces), size=extra).tolist()
         flips = rng.random(len(rows)) < 0.5
-        faces = [self.faces[r][:, ::-1] if flip else self.faces[r] for r, flip in zip(rows, flips, strict=True)]
+        faces = [
+            self.faces[row][:, ::-1] if flip else self.faces[row]
+            for row, flip in zip(rows, flips, strict=True)
+        ]
         return PairBatch(
             torch.from_numpy(np.stack([self.clips.augmented(clip, rng) for clip in clips])),
             torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2),

@@ -24,7 +24,10 @@ CLIP_SECONDS = 6.0
 class Samples(Protocol):
     """What a store of faces and clips must offer."""
 
-    manifest: Manifest
+    @property
+    def manifest(self) -> Manifest:
+        """Its rows."""
+        ...
 
     def face(self, row: int, size: int) -> np.ndarray:
         """Aligned face of a row, uint8 (size, size, 3); InputError naming a bad file."""
@@ -69,11 +72,14 @@ def load_faces(samples: Samples, size: int, cache: Path, name: str = "faces") ->
     file = cache / f"faces-{samples.manifest.digest}-{size}.npy"
     if not file.is_file():
         rows = len(samples.manifest)
-        with staged(file) as part, Progress(f"aligning {name}", rows) as progress:
-            with part.open("wb") as out:
-                faces = np.empty((rows, size, size, 3), dtype=np.uint8)
-                for row in range(rows):
-                    faces[row] = samples.face(row, size)
-                    progress.update()
-                np.save(out, faces, allow_pickle=False)
+        with (
+            staged(file) as part,
+            Progress(f"aligning {name}", rows) as progress,
+            part.open("wb") as out,
+        ):
+            faces = np.empty((rows, size, size, 3), dtype=np.uint8)
+            for row in range(rows):
+                faces[row] = samples.face(row, size)
+                progress.update()
+            np.save(out, faces, allow_pickle=False)
     return np.load(file, mmap_mode="r", allow_pickle=False)

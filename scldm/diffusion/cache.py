@@ -77,7 +77,8 @@ def cache_latents(
     """
     if file.is_file():
         return LatentCache(**load_tensors(file)[0])
-    faces, speech = encode_faces(encoders, pairs, device), encode_clips(encoders, pairs, views, device)
+    faces = encode_faces(encoders, pairs, device)
+    speech = encode_clips(encoders, pairs, views, device)
     column = pairs.samples.manifest[pairs.match]
     index = {value: i for i, value in enumerate(pairs.values)}
     people = list(dict.fromkeys(pairs.clips.column("person")))

@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 import torch
 from diffusers import (
-    DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler, EulerDiscreteScheduler,
+    DDIMScheduler,
+    DDPMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
     UniPCMultistepScheduler,
 )
 from torch import Tensor

@@ -35,7 +35,8 @@ class FaceAttributes(ModelMixin, ConfigMixin):
     """Attribute network over faces in [-1, 1], resized to `input_size`.
 
     Args:
-        architecture: "vgg" (conv-BN-ReLU twice and a pool a stage) or "resnet" (basic blocks, two a stage).
+        architecture: "vgg" (conv-BN-ReLU twice and a pool a stage) or "resnet" (two basic blocks
+            a stage).
         widths: channels of the stages.
         input_size: side that faces are brought to, pixels.
         label_names: names of the classes of the third head; may be empty.

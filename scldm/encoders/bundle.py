@@ -11,7 +11,12 @@ import torch
 from diffusers import ModelMixin
 
 from scldm.core.artifact import (
-    check_hashes, fingerprint, read_json, staged, write_hashes, write_json,
+    check_hashes,
+    fingerprint,
+    read_json,
+    staged,
+    write_hashes,
+    write_json,
 )
 from scldm.core.errors import InputError
 from scldm.encoders.face import FaceDecoder, FaceEncoder
@@ -48,9 +53,11 @@ def load_network(cls: type[M], folder: Path) -> M:
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError, TypeError) as error:
-        raise InputError(f"{folder}: cannot be loaded: {str(error).splitlines()[0][:150]}") from None
+        why = str(error).splitlines()[0][:150]
+        raise InputError(f"{folder}: cannot be loaded: {why}") from None
     if found["missing_keys"]:
-        raise InputError(f"{folder}: the weight {found['missing_keys'][0]} is missing from its file")
+        weight = found["missing_keys"][0]
+        raise InputError(f"{folder}: the weight {weight} is missing from its file")
     return network.float().eval().requires_grad_(False)
 
 

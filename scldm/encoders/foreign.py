@@ -37,7 +37,7 @@ def read_foreign(path: str | Path) -> dict[str, Tensor]:
 
 
 def start_face_encoder(encoder: FaceEncoder, path: str | Path) -> None:
-    """Start a face encoder from a face network: VGG-Face's file, or a "vgg" `FaceAttributes` folder.
+    """Start a face encoder from a network: VGG-Face's file, or a "vgg" `FaceAttributes` folder.
 
     Raises InputError where the layers do not agree.
     """

@@ -20,10 +20,10 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
     """Z^s = E_Speech(spectrogram).
 
     Convolutions 4x4 without padding: three, then three with one each, each stage closed by a pool,
-    then three more of which the last two have stride 2; a CBAM closes each of the five stages, behind
-    its pool where it has one. Pools halve time, as in Speech2Face, and for small models the first of
-    them halve frequency too. Features are averaged over time; two dense layers
-    lead to the latent dimension d = `latent_dim`.
+    then three more of which the last two have stride 2; a CBAM closes each of the five stages,
+    behind its pool where it has one. Pools halve time, as in Speech2Face, and for small models the
+    first of them halve frequency too. Features are averaged over time; two dense layers lead to
+    the latent dimension d = `latent_dim`.
 
     Args:
         latent_dim: d.
@@ -81,6 +81,8 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
 
     def forward(self, speech: Tensor) -> Tensor:
         """speech (B, 2, 257, 598) -> Z^s (B, d)."""
+        # Loudness says nothing of a face: each clip enters with RMS 1.
+        speech = speech / speech.square().mean((1, 2, 3), keepdim=True).sqrt().clamp(min=1e-6)
         features = self.stages[:4](speech.contiguous(memory_format=torch.channels_last))
         # On the CPU the last stage is float32 in bf16 runs too: it is small, and oneDNN's bf16
         # convolutions onto few pixels were seen to return NaN now and then (torch 2.15, AMX).

@@ -55,10 +55,8 @@ def distort(faces: Tensor, rng: np.random.Generator, generator: torch.Generator)
     turn = 0.12 * (torch.rand(count, generator=generator) * 2 - 1)
     move = 0.1 * (torch.rand(count, 2, generator=generator) * 2 - 1)
     cos, sin = torch.cos(turn) * zoom, torch.sin(turn) * zoom
-    theta = torch.stack(
-        (torch.stack((cos * flip, -sin, move[:, 0]), 1), torch.stack((sin * flip, cos, move[:, 1]), 1)),
-        dim=1,
-    )
+    rows = (cos * flip, -sin, move[:, 0]), (sin * flip, cos, move[:, 1])
+    theta = torch.stack([torch.stack(row, 1) for row in rows], 1)
     grid = F.affine_grid(theta, list(faces.shape), align_corners=False)
     faces = F.grid_sample(faces, grid, padding_mode="border", align_corners=False)
     if rng.random() < 0.5:
@@ -95,7 +93,8 @@ def train_attributes(config: AttributesConfig) -> FaceAttributes:
     )
     run = RunFolder(out, config.model_dump(), {"model": model, "optimizer": optimizer})
     first = run.resume()
-    with run.interruptible(), Progress(f"attributes {config.architecture}", config.steps, first) as bar:
+    name = f"attributes {config.architecture}"
+    with run.interruptible(), Progress(name, config.steps, first) as bar:
         for step in range(first, config.steps):
             rng = numpy_generator(config.seed, "attributes", step)
             rows = np.sort(rng.choice(len(faces), config.batch, replace=False))

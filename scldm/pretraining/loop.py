@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
 from scldm.core.progress import Progress
@@ -45,7 +46,9 @@ def pretrain(config: PretrainConfig) -> Path:
         model, critic, optimizer, critic_optimizer
     )
     first = run.resume()
-    board = SummaryWriter(str(out / "logs"), purge_step=first) if accelerator.is_main_process else None
+    board = None
+    if accelerator.is_main_process:
+        board = SummaryWriter(str(out / "logs"), purge_step=first)
     steps = range(first, config.steps)
     data = batches(pairs, config.seed, steps, config.batch, config.extra_faces, config.data.workers)
 
@@ -63,7 +66,7 @@ def pretrain(config: PretrainConfig) -> Path:
             decoded = seen.decoded.float()
             z_s, z_f = seen.speech, seen.face
             if config.loss.centre:
-                z_s, z_f = z_s - z_s.mean(0), z_f - z_f.mean(0)
+                z_s, z_f = (centred(z) for z in (z_s, z_f))
             labels, face_labels = batch.labels.to(device), batch.face_labels.to(device)
             terms = {
                 "contrastive": config.loss.contrastive
@@ -72,7 +75,8 @@ def pretrain(config: PretrainConfig) -> Path:
             }
             with accelerator.autocast():
                 if perceptual:
-                    terms["perceptual"] = config.loss.perceptual_weight * perceptual(decoded, seen.real)
+                    distance = perceptual(decoded, seen.real)
+                    terms["perceptual"] = config.loss.perceptual_weight * distance
                 adversarial = config.loss.adversarial > 0 and step >= config.loss.adversarial_from
                 if adversarial:
                     terms["adversarial"] = -config.loss.adversarial * critic(decoded).float().mean()
@@ -104,7 +108,9 @@ def pretrain(config: PretrainConfig) -> Path:
             ):
                 run.save(step + 1)
             if run.stop:
-                raise SystemExit(f"stopped after step {step + 1}; the same command goes on from there")
+                raise SystemExit(
+                    f"stopped after step {step + 1}; the same command goes on from there"
+                )
     if board:
         board.close()
         facts = {"stage": "pretraining", "config": config.model_dump(mode="json"),
@@ -121,6 +127,12 @@ def _groups(model: Collaboration, config: PretrainConfig) -> list[dict[str, obje
         {"params": speech, "lr": config.speech_rate, "base_lr": config.speech_rate},
         {"params": face, "lr": config.face_rate, "base_lr": config.face_rate},
     ]
+
+
+def centred(latents: Tensor) -> Tensor:
+    """Directions (B, d) less their mean over the batch."""
+    directions = F.normalize(latents.float(), dim=1)
+    return directions - directions.mean(dim=0)
 
 
 def share(batch: PairBatch, rank: int, world: int) -> PairBatch:

@@ -62,7 +62,9 @@ def build(config: PretrainConfig) -> Collaboration:
     shape = config.face.model_dump(exclude={"weights"})
     side, shrink = config.data.image_size, 2 ** len(config.face.stages)
     if side % shrink:
-        raise InputError(f"data.image_size {side}: use a multiple of {shrink} with these face.stages")
+        raise InputError(
+            f"data.image_size {side}: use a multiple of {shrink} with these face.stages"
+        )
     torch.manual_seed(config.seed)
     latent_dim = config.face.latent_channels * (side // shrink) ** 2
     encoders = Encoders(

@@ -50,8 +50,8 @@ def balanced_order(manifest: Manifest, count: int, seed: int) -> np.ndarray:
     if min(map(len, pools)) < count // 2:
         have = ", ".join(f"{len(p)} {g}" for g, p in zip(GENDERS, pools, strict=True))
         raise InputError(
-            f"{manifest.path}: a gender-balanced prior of {count} needs {count // 2} of each gender; "
-            f"there are {have}"
+            f"{manifest.path}: a gender-balanced prior of {count} needs {count // 2} "
+            f"of each gender; there are {have}"
         )
     drawn = [rng.permutation(pool)[: count // 2] for pool in pools]
     return np.stack(drawn, axis=1).reshape(-1)

@@ -20,12 +20,17 @@ def test_every_argument_counts_and_no_two_meet() -> None:
     assert all(0 <= k < 2**63 for k in keys)
 
 
+def drawn() -> tuple[np.ndarray, torch.Tensor]:
+    by_torch = torch.rand(5, generator=torch_generator(3, "n"))
+    return numpy_generator(3, "pairs", 7).random(5), by_torch
+
+
 def test_what_was_drawn_before_does_not_matter() -> None:
-    first = numpy_generator(3, "pairs", 7).random(5), torch.rand(5, generator=torch_generator(3, "n"))
+    first = drawn()
     np.random.seed(1)
     torch.manual_seed(1)
     numpy_generator(3, "pairs", 6).random(100)
-    again = numpy_generator(3, "pairs", 7).random(5), torch.rand(5, generator=torch_generator(3, "n"))
+    again = drawn()
     assert np.array_equal(first[0], again[0])
     assert torch.equal(first[1], again[1])
 

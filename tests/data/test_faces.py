@@ -20,7 +20,9 @@ def five(points: np.ndarray) -> np.ndarray:
     return np.insert(points, 2, (1e3, -1e3), axis=0)
 
 
-def dotted(degrees: float, width: float, centre: complex, side: int) -> tuple[Image.Image, np.ndarray]:
+def dotted(
+    degrees: float, width: float, centre: complex, side: int
+) -> tuple[Image.Image, np.ndarray]:
     """A grey picture whose landmarks are coloured discs, and their places."""
     goal = TEMPLATE @ (1, 1j) - (0.5 + 0.5j)
     places = goal * width * np.exp(1j * np.radians(degrees)) + centre
@@ -100,7 +102,8 @@ def test_alignment_brings_two_photos_of_one_head_together() -> None:
         for k in (0, 1)
     ]
     aligned = np.abs(photos[0].astype(float) - photos[1])[12:52, 12:52].mean()
-    raw = [np.asarray(Image.fromarray(draw_face(somebody, k, 128)).resize((64, 64))) for k in (0, 1)]
+    pictures = [Image.fromarray(draw_face(somebody, k, 128)) for k in (0, 1)]
+    raw = [np.asarray(picture.resize((64, 64))) for picture in pictures]
     assert aligned < np.abs(raw[0].astype(float) - raw[1])[12:52, 12:52].mean()
 
 

@@ -36,7 +36,8 @@ def test_speech_is_the_recording(train: Samples) -> None:
 
 
 def test_a_split_has_its_rows_only(population: Path, train: Samples) -> None:
-    people = {s: set(open_samples(population, s).manifest["person"]) for s in ("train", "val", "test")}
+    splits = ("train", "val", "test")
+    people = {split: set(open_samples(population, split).manifest["person"]) for split in splits}
     assert set(train.manifest["person"]) == people["train"]
     assert sum(map(len, people.values())) == len(set.union(*people.values())) == 24
 

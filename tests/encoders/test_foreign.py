@@ -137,7 +137,8 @@ def test_a_missing_or_misshapen_layer_is_named(
     encoder, path = FaceEncoder(batch_norm=False), tmp_path / "w.safetensors"
     for state in ({k: v for k, v in vggface.items() if k != key}, {**vggface, key: torch.zeros(1)}):
         save_file(state, path)
-        with pytest.raises(InputError, match=f"layer {key.split('.')[0]} is missing or has another"):
+        layer = key.split(".")[0]
+        with pytest.raises(InputError, match=f"layer {layer} is missing or has another"):
             load_vggface(encoder, path)
 
 

@@ -15,7 +15,8 @@ from scldm.encoders.speech import SpeechEncoder
 def small(one_thread: None) -> SpeechEncoder:
     """In training mode: before training, only norms by the batch keep signals at their size."""
     torch.manual_seed(0)
-    widths = (8, 8, 128, 128, 128, 128, 32, 32, 128)  # 8 hidden units in a CBAM, as at least in the paper's
+    # 8 hidden units in a CBAM, as at least in the paper's
+    widths = (8, 8, 128, 128, 128, 128, 32, 32, 128)
     return SpeechEncoder(24, widths, hidden=32, first_stride=2, frequency_pools=2)
 
 
@@ -35,7 +36,8 @@ def test_paper_size_has_the_documented_shapes(one_thread: None) -> None:
     assert 29_184 == 512 * 57
     assert sum(p.numel() for p in encoder.head.parameters()) == (29_184 + 1 + 4096 + 1) * 4096
     assert 136e6 < sum(p.numel() for p in encoder.parameters()) < 150e6
-    layers = [m for m in encoder.stages.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (4, 4)]
+    convolutions = [m for m in encoder.stages.modules() if isinstance(m, nn.Conv2d)]
+    layers = [m for m in convolutions if m.kernel_size == (4, 4)]
     assert [m.out_channels for m in layers] == [64, 64, 128, 128, 128, 256, 512, 512, 512]
     assert [m.stride[0] for m in layers] == [1, 1, 1, 1, 1, 1, 1, 2, 2]
     assert all(m.padding == (0, 0) for m in layers)
