@@ -40,20 +40,21 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("generate", "portraits from recordings of speech")
-    sub.add_argument("clips", nargs="+", metavar="CLIP", help="a recording, or a video's sound track")
+    sub.add_argument("clips", nargs="+", metavar="CLIP", help="recording, or video with sound")
     sub.add_argument("--out", type=Path, default=Path("outputs/portraits"), metavar="DIR")
     sub.add_argument("--portraits", type=_positive, default=3, metavar="N", help="per clip (3)")
     sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--steps", type=_positive, help="of the sampler; default: the checkpoint's")
-    sub.add_argument("--guidance", type=float, help="1 follows the paper; default: the checkpoint's")
-    sub.add_argument("--beta", type=float, help="weight of the face prior; default: the checkpoint's")
+    sub.add_argument("--steps", type=_positive, help="sampler's; default: the checkpoint's")
+    sub.add_argument("--guidance", type=float, help="1: the paper; default: the checkpoint's")
+    sub.add_argument("--beta", type=float, help="weight of the prior; default: the checkpoint's")
     sub.add_argument("--prior-mode", choices=("input", "literal"), help="reading of the prior")
     sub.add_argument("--checkpoint", default=str(BUNDLED), metavar="PATH",
                      help="checkpoint folder or hub repository; default: the bundled one")
     sub.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
-    for name, words in (("pretrain", "stage 1: contrastive pre-training of the encoders"),
-                        ("train", "stage 2: the latent diffusion model; resumes by the same command")):
+    stages = {"pretrain": "stage 1: contrastive pre-training of the encoders",
+              "train": "stage 2: the latent diffusion model; the same command resumes"}
+    for name, words in stages.items():
         sub = command(name, words)
         sub.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, see configs/")
         sub.add_argument("overrides", nargs="*", metavar="key=value")

@@ -44,14 +44,17 @@ def train(config: TrainConfig) -> Path:
     shift = config.beta * scale * prior.mean.to(device) if prior and config.beta else None
     path = noise_path(config.schedule)
     denoiser = build(config, encoders, config.seed)
-    optimizer = torch.optim.AdamW(denoiser.parameters(), config.rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(
+        denoiser.parameters(), config.rate, weight_decay=config.weight_decay
+    )
     ema = EMAModel(denoiser.parameters(), decay=config.ema, use_ema_warmup=True, power=3 / 4)
     parts = {"denoiser": denoiser, "adam": optimizer, "ema": ema}
     run = RunFolder(out, config.model_dump(mode="json"), parts)
     model, optimizer = accelerator.prepare(denoiser, optimizer)
     ema.to(device)
     first = run.resume()
-    board = SummaryWriter(str(out / "logs"), purge_step=first) if accelerator.is_main_process else None
+    chief = accelerator.is_main_process
+    board = SummaryWriter(str(out / "logs"), purge_step=first) if chief else None
     each = config.batch // world
 
     with run.interruptible(), Progress("train", config.steps, first) as progress:
@@ -79,16 +82,13 @@ def train(config: TrainConfig) -> Path:
                 ema.copy_to(denoiser.parameters())
                 value = held_out_loss(denoiser, path, config, held_out, scale, shift)
                 board.add_scalar("val/loss", value, step)
-                board.add_image(
-                    "portraits", portraits(denoiser, path, config, encoders, held_out, scale, prior), step
-                )
+                picture = portraits(denoiser, path, config, encoders, held_out, scale, prior)
+                board.add_image("portraits", picture, step)
                 ema.restore(denoiser.parameters())
-            if accelerator.is_main_process and (
-                run.stop or last or (step + 1) % config.save_every == 0
-            ):
+            if chief and (run.stop or last or (step + 1) % config.save_every == 0):
                 run.save(step + 1)
             if run.stop:
-                raise SystemExit(f"stopped after step {step + 1}; the same command goes on from there")
+                raise SystemExit(f"stopped after step {step + 1}; the same command resumes")
     if board:
         board.close()
         ema.copy_to(denoiser.parameters())
@@ -184,6 +184,7 @@ def publish(
     facts: dict[str, Any],
 ) -> None:
     """Write the averaged weights in half precision, with what sampling needs to know."""
+    relative = shift.square().mean().sqrt().item() if shift is not None else 0.0
     with staged(Path(config.out) / "denoiser") as part:
         part.mkdir()
         denoiser.unet.half().save_pretrained(part / "unet", safe_serialization=True)
@@ -191,7 +192,7 @@ def publish(
         write_json(part / "facts.json", {
             "stage": "diffusion", "config": config.model_dump(mode="json"), "latent_scale": scale,
             "image_size": config.data.image_size,
-            "prior_shift_over_noise": shift.square().mean().sqrt().item() if shift is not None else 0,
+            "prior_shift_over_noise": relative,
             "encoders": encoder_facts(config.encoders), **facts,
         })
         write_hashes(part)

@@ -24,7 +24,7 @@ def assemble(denoiser: str | Path, out: str | Path) -> SpeechToFacePipeline:
     facts = read_json(denoiser / "facts.json")
     config = facts["config"]
     if config["prior"] is None:
-        raise InputError(f"{denoiser}: a checkpoint needs a prior; train with `prior` (beta may be 0)")
+        raise InputError(f"{denoiser}: a checkpoint needs a prior; set `prior` (beta may be 0)")
     pipeline = SpeechToFacePipeline(
         **vars(load_encoders(config["encoders"])),
         unet=load_network(UNet2DConditionModel, denoiser / "unet"),

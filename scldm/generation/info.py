@@ -24,12 +24,16 @@ def describe_prior(path: Path) -> str:
     if facts.get("kind") != "face prior":
         raise InputError(f"{path}: not a face prior and not a checkpoint folder")
     lines = [
-        f"face prior of {facts['count']} faces ({facts['genders']['F']} F, {facts['genders']['M']} M)",
-        f"face encoder: {facts['encoder']}", f"faces: {facts['source']} (manifest {facts['manifest']})",
+        f"face prior of {facts['count']} faces "
+        f"({facts['genders']['F']} F, {facts['genders']['M']} M)",
+        f"face encoder: {facts['encoder']}",
+        f"faces: {facts['source']} (manifest {facts['manifest']})",
         f"RMS of the mean latent: {facts['rms']:.4f}",
     ]
-    for row in facts["convergence"]:
-        lines.append(f"L1({row['n1']}, {row['n2']}) = {row['l1']:.4g}, predicted {row['predicted']:.4g}")
+    lines += [
+        f"L1({row['n1']}, {row['n2']}) = {row['l1']:.4g}, predicted {row['predicted']:.4g}"
+        for row in facts["convergence"]
+    ]
     return "\n".join(lines)
 
 
@@ -54,8 +58,9 @@ def describe_folder(folder: Path) -> str:
         lines.append(describe_prior(folder / "prior.safetensors"))
     keys = ("schedule", "prediction", "beta", "sampling", "steps", "batch", "rate")
     lines += [f"{key}: {config[key]}" for key in keys if key in config]
-    lines.append(f"data: faces {config['data']['faces']}, speech {', '.join(config['data']['speech'])}, "
-                 f"matched by {config['data']['match']}")
+    data = config["data"]
+    lines.append(f"data: faces {data['faces']}, speech {', '.join(data['speech'])}, "
+                 f"matched by {data['match']}")
     card = folder / "README.md"
     lines.append(f"data, licences, refused uses: {card}" if card.is_file() else
                  "licence: that of the data it was trained on; see the manifests named above")

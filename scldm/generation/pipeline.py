@@ -12,7 +12,14 @@ from diffusers import DiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 from torch import Tensor
 
-from scldm.core.artifact import check_hashes, fingerprint, read_json, staged, write_hashes, write_json
+from scldm.core.artifact import (
+    check_hashes,
+    fingerprint,
+    read_json,
+    staged,
+    write_hashes,
+    write_json,
+)
 from scldm.core.errors import InputError
 from scldm.core.seeding import torch_generator
 from scldm.data.faces import to_pixels
@@ -135,7 +142,7 @@ class SpeechToFacePipeline(DiffusionPipeline):
             output_type: "pil" (a list per clip) or "pt" ((clips, portraits, 3, S, S) in [-1, 1]).
             sampling: steps, guidance, beta, prior_mode, sampler; the checkpoint's by default.
         """
-        given = clips if isinstance(clips, (list, tuple)) else [clips]
+        given: Sequence[Any] = clips if isinstance(clips, (list, tuple)) else [clips]
         speech = self.encode_speech(given).repeat_interleave(portraits, dim=0)
         shape = (1, *self.prior.mean.shape)
         noise = [
@@ -186,7 +193,8 @@ def download(name: str, **kwargs: Any) -> Path:
         return Path(snapshot_download(name, allow_patterns=allowed, **kwargs))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0][:100]
-        raise InputError(f"{name}: neither a checkpoint folder nor a hub repository: {reason}") from None
+        what = "neither a checkpoint folder nor a hub repository"
+        raise InputError(f"{name}: {what}: {reason}") from None
 
 
 def load_waveform(clip: str | Path | np.ndarray | Tensor) -> Tensor:

@@ -71,8 +71,10 @@ def generate(
         images = draw(pipeline, waveform, wish)
         seconds = (time.perf_counter() - began) / len(images)
         for k, image in enumerate(images):
-            facts = Portrait(clip, f"{folder}/portrait_{k}.png", wish.seed, *choices(pipeline, wish),
-                             pipeline.fingerprint, round(seconds, 4))
+            facts = Portrait(
+                clip, f"{folder}/portrait_{k}.png", wish.seed, *choices(pipeline, wish),
+                pipeline.fingerprint, round(seconds, 4),
+            )
             save_png(image, out / facts.path, facts)
             made.append(facts)
         entries.append(Entry(Path(clip).name, waveform.numpy(), images))
@@ -102,12 +104,12 @@ def draw(pipeline: SpeechToFacePipeline, waveform: object, wish: Wish) -> list[I
 def choices(pipeline: SpeechToFacePipeline, wish: Wish) -> tuple[float, str, int, float]:
     """(beta, prior_mode, steps, guidance): what was asked for, or the checkpoint's own."""
     own = pipeline.defaults
-    asked = (wish.beta, wish.prior_mode, wish.steps, wish.guidance)
-    names = ("beta", "prior_mode", "steps", "guidance")
-    beta, mode, steps, guidance = (
-        own[name] if value is None else value for name, value in zip(names, asked, strict=True)
+    return (
+        own["beta"] if wish.beta is None else wish.beta,
+        wish.prior_mode or own["prior_mode"],
+        wish.steps or own["steps"],
+        own["guidance"] if wish.guidance is None else wish.guidance,
     )
-    return beta, mode, steps, guidance
 
 
 def free_stem(stem: str, taken: set[str]) -> str:

@@ -65,8 +65,9 @@ def _waveform(axes: Any, entry: Entry) -> None:
 
 
 def _spectrogram(axes: Any, entry: Entry, last: bool) -> None:
+    quiet = np.random.default_rng(0).normal(0, 1e-6, len(entry.waveform))  # silence has a logarithm
     axes.specgram(
-        entry.waveform + 1e-6, NFFT=512, noverlap=352, Fs=RATE, cmap="magma", vmin=-140
+        entry.waveform + quiet, NFFT=512, noverlap=352, Fs=RATE, cmap="magma", vmin=-140
     )
     axes.set_ylim(0, 5000)
     axes.set_yticks([0, 2000, 4000], ["0", "2", "4 kHz"], fontsize=7)

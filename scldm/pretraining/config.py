@@ -35,9 +35,9 @@ class Losses(Config):
 
     Attributes:
         contrastive, mae, perceptual_weight: weights of L_cl and of the two parts of L_r.
-        centre: subtract the batch's mean direction from those of Z^s and Z^f before the cosine of L_cl. All faces
-            share a large common part, which leaves the cosines of a young encoder nearly equal;
-            off is the paper.
+        centre: subtract the batch's mean direction from those of Z^s and Z^f before the cosine of
+            L_cl. All faces share a large common part, which leaves the cosines of a young encoder
+            nearly equal; off is the paper.
         perceptual: "lpips" (its trunk's file in `network`, or in torch's cache), "face" (a face
             attribute network's folder in `network`) or "none".
         adversarial: weight of the patch discriminator's term, from step `adversarial_from` on;

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from scldm.core.errors import InputError
+from scldm.encoders.attributes import FaceAttributes
 from scldm.encoders.face import FaceEncoder
-from scldm.encoders.foreign import load_vggface, read_foreign
+from scldm.encoders.foreign import load_vggface, read_foreign, start_face_encoder
 
 NAMES = [f"conv{b + 1}_{i + 1}" for b, n in enumerate((2, 2, 3, 3, 3)) for i in range(n)]
 
@@ -149,3 +150,30 @@ def test_only_vgg16_without_norms_takes_them(
     for encoder in (FaceEncoder(((8,), (8,))), FaceEncoder(((8,) * 13,), batch_norm=True)):
         with pytest.raises(InputError, match="face.batch_norm=false"):
             load_vggface(encoder, tmp_path / "w.safetensors")
+
+
+def test_a_face_network_of_the_same_layers_starts_the_encoder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = FaceAttributes("vgg", (4, 8), 16)
+    network.save_pretrained(tmp_path / "net")
+    encoder = FaceEncoder(((4, 4), (8, 8)), 6)
+    head = encoder.to_latent.weight.clone()
+    start_face_encoder(encoder, tmp_path / "net")
+    wanted = network.trunk.state_dict()
+    assert all(torch.equal(v, wanted[k]) for k, v in encoder.trunk.state_dict().items())
+    assert torch.equal(encoder.to_latent.weight, head)
+    assert all(p.requires_grad for p in encoder.parameters())
+    for other in (FaceEncoder(((4, 4), (9, 9)), 6), FaceEncoder(((4, 4), (8, 8)), 6, False)):
+        with pytest.raises(InputError, match="its layers are not those of face.stages"):
+            start_face_encoder(other, tmp_path / "net")
+
+
+def test_a_file_starts_the_encoder_as_vggface(
+    tmp_path: Path, vggface: dict[str, torch.Tensor]
+) -> None:
+    save_file(vggface, tmp_path / "w.safetensors")
+    encoder = FaceEncoder(batch_norm=False)
+    start_face_encoder(encoder, tmp_path / "w.safetensors")
+    assert torch.equal(encoder.trunk[0].weight, vggface["conv1_1.weight"])
+    with pytest.raises(InputError, match="no such weight file"):
+        start_face_encoder(encoder, tmp_path / "none.pth")
