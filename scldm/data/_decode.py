@@ -69,6 +69,7 @@ class Sound:
     stream: av.AudioStream
     decoder: av.AudioCodecContext
     stated: float | None  # length that the container states, None where it only guesses
+    early: float = 0.0  # by how much the decoder's time stamps precede the sound
     rate: int = 0  # Hz, of the decoded frames
     reached: float = 0.0  # latest time that any packet covers
     heard: float = 0.0  # the same for the sound alone, from its beginning
@@ -105,7 +106,7 @@ class Sound:
             for frame in frames or ():
                 _check_shape(frame.sample_rate, frame.layout.nb_channels, self.rate)
                 self.rate = frame.sample_rate
-                yield frame.time, _mono(frame)
+                yield None if frame.time is None else frame.time + self.early, _mono(frame)
 
     def seek(self, seconds: float) -> bool:
         """Go to the last packet at or before a time stamp; False where that does not work."""
@@ -165,7 +166,8 @@ def _open(path: str) -> Iterator[Sound]:
         for other in container.streams:
             if stream.duration and other is not stream:  # else `stated` is the longest stream's
                 other.discard = Discard.all
-        yield Sound(container, stream, codec, _stated(container, stream, path))
+        early = _pre_skip(codec) if codec.name == "libopus" else 0.0
+        yield Sound(container, stream, codec, _stated(container, stream, path), early)
 
 
 def _decoder(codec: av.AudioCodecContext) -> av.AudioCodecContext:
@@ -178,6 +180,11 @@ def _decoder(codec: av.AudioCodecContext) -> av.AudioCodecContext:
     reference.extradata, reference.sample_rate = codec.extradata, codec.sample_rate
     reference.layout = codec.layout
     return reference
+
+
+def _pre_skip(codec: av.AudioCodecContext) -> float:
+    """Seconds of Opus's run-in, at 48 kHz in its header, which libopus drops without a stamp."""
+    return int.from_bytes((codec.extradata or b"")[10:12], "little") / 48_000
 
 
 def _unreadable(path: str) -> str:

@@ -210,7 +210,7 @@ def test_a_run_that_is_killed_at_any_time_ends_with_the_same_bits(
 
 
 @pytest.mark.full
-def test_training_learns_to_show_faces_and_to_match(stage_one: Make) -> None:
+def test_training_learns_to_show_held_out_faces(stage_one: Make) -> None:
     config = stage_one(steps=200, face_rate=3e-3, speech_rate=3e-3, sample_every=500)
     facts = encoder_facts(pretrain(config))
     begun = stage_one("begun", steps=1)
