@@ -58,6 +58,7 @@ def load_network(cls: type[M], folder: Path) -> M:
     if found["missing_keys"]:
         weight = found["missing_keys"][0]
         raise InputError(f"{folder}: the weight {weight} is missing from its file")
+    network.register_to_config(_name_or_path="")  # else it is written into every copy
     return network.float().eval().requires_grad_(False)
 
 
