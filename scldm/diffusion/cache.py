@@ -50,7 +50,8 @@ class LatentCache:
         g = torch_generator(seed, "draw", step)
         usable = torch.unique(self.speaker[self.speech_label >= 0]).cpu()
         speakers = usable[torch.randint(len(usable), (count,), generator=g)].to(self.speaker.device)
-        clips = _pick(self.speaker, speakers, torch.rand(count, generator=g))
+        owner = self.speaker.where(self.speech_label >= 0, -1)  # of a clip that has a match
+        clips = _pick(owner, speakers, torch.rand(count, generator=g))
         faces = _pick(self.face_label, self.speech_label[clips], torch.rand(count, generator=g))
         views = torch.randint(self.speech.shape[1], (count,), generator=g)
         sides = torch.randint(self.faces.shape[1], (count,), generator=g)
@@ -81,11 +82,12 @@ def cache_latents(
     speech = encode_clips(encoders, pairs, views, device)
     column = pairs.samples.manifest[pairs.match]
     index = {value: i for i, value in enumerate(pairs.values)}
-    people = list(dict.fromkeys(pairs.clips.column("person")))
+    speakers = pairs.clips.column("person")
+    people = {person: i for i, person in enumerate(dict.fromkeys(speakers))}
     cache = LatentCache(
         faces.half(), speech.half(), torch.tensor([index.get(x, -1) for x in column]),
         torch.from_numpy(pairs.label.astype(np.int64)),
-        torch.tensor([people.index(x) for x in pairs.clips.column("person")]),
+        torch.tensor([people[x] for x in speakers]),
     )
     save_tensors(file, vars(cache), {"kind": "latent cache"})
     return cache

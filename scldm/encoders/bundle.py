@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from diffusers import ModelMixin
+from diffusers.utils import logging
 
 from scldm.core.artifact import (
     check_hashes,
@@ -47,6 +48,7 @@ def load_network(cls: type[M], folder: Path) -> M:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such network folder")
+    logging.disable_progress_bar()  # of a weight file in parts
     try:
         network, found = cls.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False,

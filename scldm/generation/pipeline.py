@@ -34,6 +34,7 @@ from scldm.encoders.speech import SpeechEncoder
 from scldm.prior.file import FacePrior, copy_prior, load_prior
 
 WINDOW = 6.0  # seconds of speech that are heard
+SHARD = "15MB"  # largest weight file
 PARTS = {
     "speech_encoder": SpeechEncoder, "face_encoder": FaceEncoder, "face_decoder": FaceDecoder,
     "unet": UNet2DConditionModel, "condition": ConditionTokens,
@@ -164,7 +165,7 @@ class SpeechToFacePipeline(DiffusionPipeline):
     def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Write the checkpoint folder whole: components, prior, facts and hashes."""
         with staged(save_directory) as part:
-            super().save_pretrained(part, safe_serialization=True, **kwargs)
+            super().save_pretrained(part, safe_serialization=True, max_shard_size=SHARD, **kwargs)
             copy_prior(part / "prior.safetensors", self.prior)
             write_json(part / "facts.json", self.facts)
             write_hashes(part)

@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -97,19 +98,24 @@ def test_a_full_or_closed_disk_is_one_line(
     assert (tmp_path / "a").read_text() == "old"
 
 
-@pytest.fixture
+@contextmanager
 def ten_kilobytes() -> Iterator[None]:
-    """No file may grow beyond 10 kB: a disk that fills while writing."""
+    """No file may grow beyond 10 kB: a disk that fills while writing.
+
+    Left before the test ends, since pytest's own output may be a file.
+    """
     limits, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.getsignal(signal.SIGXFSZ)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_tensors_that_do_not_fit_leave_nothing(tmp_path: Path, ten_kilobytes: None) -> None:
-    with pytest.raises(InputError, match="cannot be written"):
+def test_tensors_that_do_not_fit_leave_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written"), ten_kilobytes():
         save_tensors(tmp_path / "a.safetensors", {"a": torch.zeros(10_000)}, {})
     assert os.listdir(tmp_path) == []
 
