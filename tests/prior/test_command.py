@@ -40,7 +40,7 @@ def test_the_prior_is_the_mean_latent_of_balanced_faces(
     assert prior.check(networks.face_fingerprint).facts["count"] == 20
     assert prior.facts["manifest"] == samples.manifest.digest
     order = balanced_order(samples.manifest, 20, 3)
-    faces = torch.stack([torch.from_numpy(samples.face(int(row), 32)) for row in order])
+    faces = torch.stack([torch.tensor(samples.face(int(row), 32)) for row in order])
     with torch.no_grad():
         latents = networks.face_encoder(to_unit(faces.permute(0, 3, 1, 2))).double()
     torch.testing.assert_close(prior.mean.double(), latents.mean(0), atol=1e-6, rtol=1e-5)
