@@ -2,8 +2,8 @@
 
     python scripts/measure.py --bed data/bed --out docs/results/bundled
 
-Writes figures.json, figures.md and portraits.png; and, apart, since real people's faces are not to be
-published, runs/measure/real-and-reconstructed.png. Every share has a
+Writes figures.json, figures.md and portraits.png; and, since faces of real people are not to be
+published, runs/measure/real-and-reconstructed.png apart. Every share has a
 95 % interval by bootstrap over identities. Faces and voices of the bed belong to different people:
 what is measured is gender and realism, never identity.
 """

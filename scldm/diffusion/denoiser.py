@@ -74,6 +74,7 @@ def build_denoiser(
         down_block_types=("CrossAttnDownBlock2D",) * levels,
         up_block_types=("CrossAttnUpBlock2D",) * levels,
         cross_attention_dim=token_width, attention_head_dim=heads,
+        norm_num_groups=min(32, min(channels) // 2),  # a group of one channel would hide the time
     )
     latent_dim = latent_channels * latent_side**2
     return Denoiser(unet, ConditionTokens(latent_dim, tokens, token_width))

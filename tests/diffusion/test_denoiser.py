@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scldm.diffusion.denoiser import ConditionTokens, Denoiser, build_denoiser
 
@@ -36,18 +38,18 @@ def z() -> Tensor:
 def attention(model: Denoiser, z: Tensor, speech: Tensor) -> list[Tensor]:
     """Softmax of every cross-attention, (B heads, pixels, tokens) each."""
     modules = [m for name, m in model.unet.named_modules() if name.endswith("attn2")]
-    seen: dict[int, list[Tensor]] = {}
+    seen: dict[nn.Module, Tensor] = {}
     hooks = [
-        part.register_forward_hook(lambda m, i, out, key=id(module): seen[key].append(out))
-        for module in modules
-        for part in (module.to_q, module.to_k)
-        if seen.setdefault(id(module), []) == []
-    ]
+        part.register_forward_hook(lambda part, given, made: seen.update({part: made}))
+        for module in modules for part in (module.to_q, module.to_k)
+    ]  # fmt: skip
     model(z, T, speech)
     for hook in hooks:
         hook.remove()
-    both = [[module.head_to_batch_dim(x) for x in seen[id(module)]] for module in modules]
-    return [m.get_attention_scores(q, k) for m, (q, k) in zip(modules, both, strict=True)]
+    return [
+        m.get_attention_scores(*(m.head_to_batch_dim(seen[part]) for part in (m.to_q, m.to_k)))
+        for m in modules
+    ]
 
 
 @torch.no_grad()
@@ -55,7 +57,17 @@ def test_prediction_is_like_the_latent(model: Denoiser, z: Tensor, speech: Tenso
     assert model(z, T, speech).shape == z.shape
     one = model(z[1:2], T, speech[1:2])
     torch.testing.assert_close(model(z, T.expand(3), speech)[1:2], one, atol=1e-5, rtol=1e-4)
-    assert (model(z, torch.tensor(10), speech) - model(z, T, speech)).abs().max() > 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("channels", [(32,), (32, 48), (64, 96)])
+def test_time_reaches_the_prediction_at_every_width(
+    z: Tensor, speech: Tensor, channels: tuple[int, ...]
+) -> None:
+    """A norm over single channels would take it away."""
+    torch.manual_seed(0)
+    model = build_denoiser(4, 4, channels, 1, 2, TOKENS, WIDTH).eval()
+    assert (model(z, torch.tensor(10), speech) - model(z, T, speech)).abs().max() > 1e-2
 
 
 def test_attention_is_on_every_level(model: Denoiser, z: Tensor, speech: Tensor) -> None:

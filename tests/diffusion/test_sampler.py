@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 
 from scldm.diffusion.denoiser import build_denoiser
-from scldm.diffusion.path import SAMPLERS, NoisePath, Prediction, Schedule, make_scheduler, noise_path
+from scldm.diffusion.path import (
+    SAMPLERS,
+    NoisePath,
+    Prediction,
+    Schedule,
+    make_scheduler,
+    noise_path,
+)
 from scldm.diffusion.sampler import PriorMode, guided, sample
 
 G = torch.Generator().manual_seed(0)
@@ -65,16 +72,19 @@ def test_v_prediction_recovers_z0_too(schedule: Schedule, sampler: str) -> None:
 def test_input_mode_shifts_what_is_seen_and_never_what_is_stepped(
     schedule: Schedule, sampler: str
 ) -> None:
-    path, seen = noise_path(schedule), {}
-    for beta in (0.0, 0.3):
-        knows, seen[beta] = oracle(path, beta), []
+    path = noise_path(schedule)
 
-        def watch(z: Tensor, t: Tensor, knows=knows, log=seen[beta]) -> Tensor:  # type: ignore[no-untyped-def]
+    def seen(beta: float) -> list[Tensor]:
+        knows, log = oracle(path, beta), []
+
+        def watch(z: Tensor, t: Tensor) -> Tensor:
             log.append(z)
             return knows(z, t)
 
         run(watch, path, sampler, beta)
-    shifts = [b - a for a, b in zip(seen[0.0], seen[0.3], strict=True)]
+        return log
+
+    shifts = [b - a for a, b in zip(seen(0.0), seen(0.3), strict=True)]
     assert len(shifts) == STEPS
     for shift in shifts:
         torch.testing.assert_close(shift, (0.3 * PRIOR).expand_as(shift), atol=1e-5, rtol=0)
