@@ -9,22 +9,37 @@ from typing import Any
 
 import pytest
 
+from scldm.data.pairs import Pairs
 from scldm.diffusion.config import TrainConfig
 
 MakeTrain = Callable[..., TrainConfig]
 
 
 @pytest.fixture(scope="session")
-def encoders_folder(tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Untrained encoders, as stage 1 writes them: latents (16, 4, 4)."""
+def encoders_folder(
+    tiny: dict[str, Any], pairs: Pairs, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Encoders as stage 1 writes them, of random weights: latents (8, 4, 4)."""
+    import torch
+
+    from scldm.data.spectrogram import spectrogram
     from scldm.encoders.bundle import save_encoders
     from scldm.pretraining.config import PretrainConfig
     from scldm.pretraining.model import build
 
-    folder = tmp_path_factory.mktemp("stage-one") / "encoders"
     config = PretrainConfig.model_validate({**tiny, "out": "unused"})
+    model, folder = build(config).train(), tmp_path_factory.mktemp("stage-one") / "encoders"
+    with torch.no_grad():
+        batch = pairs.batch(0, 0, 14)
+        for _ in range(12):  # norms that fit the data
+            model(batch.audio, batch.faces, torch.zeros(()))
+        speech, dense = model.eval().speech_encoder, model.speech_encoder.head[-1]
+        said = speech(spectrogram(batch.audio))  # all but the same for every clip, until
+        spread = said.std(dim=0).mean()
+        dense.weight.div_(spread)
+        dense.bias.sub_(said.mean(dim=0)).div_(spread)
     facts = {"stage": "pretraining", "config": config.model_dump(mode="json")}
-    save_encoders(build(config).eval().encoders, folder, facts)
+    save_encoders(model.encoders, folder, facts)
     return folder
 
 
