@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -34,7 +35,8 @@ def parser() -> argparse.ArgumentParser:
 
     def command(name: str, words: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(
-            name, help=words, description=words, epilog=f"example: {EXAMPLES[name]}"
+            name, help=words, description=words, epilog=f"example: {EXAMPLES[name]}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,  # a line that can be copied
         )
         sub.add_argument("--debug", action="store_true", help="show tracebacks")
         return sub
@@ -45,8 +47,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--portraits", type=_positive, default=3, metavar="N", help="per clip (3)")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--steps", type=_positive, help="sampler's; default: the checkpoint's")
-    sub.add_argument("--guidance", type=float, help="1: the paper; default: the checkpoint's")
-    sub.add_argument("--beta", type=float, help="weight of the prior; default: the checkpoint's")
+    sub.add_argument("--guidance", type=_finite, help="1: the paper; default: the checkpoint's")
+    sub.add_argument("--beta", type=_finite, help="weight of the prior; default: the checkpoint's")
     sub.add_argument("--prior-mode", choices=("input", "literal"), help="reading of the prior")
     sub.add_argument("--checkpoint", default=str(BUNDLED), metavar="PATH",
                      help="checkpoint folder or hub repository; default: the bundled one")
@@ -85,14 +87,23 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: use 1 or more")
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: use a whole number of 1 or more")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text}: use a finite number")
     return value
 
 
 def _numbers(text: str) -> tuple[int, ...]:
-    values = tuple(int(part) for part in text.split(","))
+    values = tuple(int(part) if part.isdecimal() else 0 for part in text.split(","))
     if list(values) != sorted(set(values)) or values[0] < 1:
         raise argparse.ArgumentTypeError(f"{text}: use increasing numbers of faces")
     return values
@@ -145,7 +156,7 @@ def _absent(clip: str) -> str:
 def require_writable(folder: Path) -> None:
     """InputError unless `folder` can be made and written to; leaves nothing behind."""
     here = folder
-    while not here.exists():
+    while not os.path.exists(here):
         here = here.parent
     if not here.is_dir() or not os.access(here, os.W_OK):
         raise InputError(f"{folder}: cannot be written; choose another --out")
@@ -191,7 +202,7 @@ def run_train(args: argparse.Namespace) -> int:
 def require_file(*paths: Path) -> None:
     """InputError naming the first of `paths` that is not a file."""
     for path in paths:
-        if not path.is_file():
+        if not os.path.isfile(path):  # also of a name that is too long
             raise InputError(f"{path}: no such file")
 
 
@@ -201,6 +212,8 @@ def run_prior(args: argparse.Namespace) -> int:
     if not args.checkpoint.is_dir():
         raise InputError(f"{args.checkpoint}: no such checkpoint folder")
     require_writable(args.out.parent)
+    if args.out.is_dir():
+        raise InputError(f"{args.out}: is a directory; name a file")
     from scldm.prior.command import make_prior
 
     print(make_prior(args.checkpoint, args.faces, args.split, args.count, args.out,
@@ -224,7 +237,7 @@ def run_population(args: argparse.Namespace) -> int:
 
 def run_info(args: argparse.Namespace) -> int:
     """`scldm info`."""
-    if not args.path.exists():
+    if not os.path.exists(args.path):
         raise InputError(f"{args.path}: no such checkpoint or prior")
     from scldm.generation.info import describe
 

@@ -41,6 +41,8 @@ def describe_folder(folder: Path) -> str:
     """A checkpoint, or what one of the stages wrote."""
     hashes = check_hashes(folder)
     facts = read_json(folder / "facts.json")
+    if "config" not in facts:
+        raise InputError(f"{folder}: neither a checkpoint nor what a stage wrote")
     config = facts["config"]
     lines = [f"{folder}: {facts['stage']} at {config['data']['image_size']} pixels"]
     for name in hashes:

@@ -58,7 +58,7 @@ def generate(
     made: list[Portrait] = []
     bad: list[str] = []
     entries: list[Entry] = []
-    stems: set[str] = set()
+    stems = {"sheet.png", "manifest.jsonl"}
     for number, clip in enumerate(clips):
         try:
             waveform = load_waveform(clip)
@@ -66,25 +66,26 @@ def generate(
             bad.append(str(error))
             print(f"scldm: {error}", file=sys.stderr)
             continue
-        folder = free_stem(Path(clip).stem, stems)
+        name = clip.encode(errors="backslashreplace").decode()  # a name that is not UTF-8
+        folder = free_stem(Path(name).stem, stems)
         began = time.perf_counter()
         images = draw(pipeline, waveform, wish)
         seconds = (time.perf_counter() - began) / len(images)
         for k, image in enumerate(images):
             facts = Portrait(
-                clip, f"{folder}/portrait_{k}.png", wish.seed, *choices(pipeline, wish),
+                name, f"{folder}/portrait_{k}.png", wish.seed, *choices(pipeline, wish),
                 pipeline.fingerprint, round(seconds, 4),
             )
             save_png(image, out / facts.path, facts)
             made.append(facts)
-        entries.append(Entry(Path(clip).name, waveform.numpy(), images))
+        entries.append(Entry(Path(name).name, waveform.numpy(), images))
         print(f"{number + 1}/{len(clips)} {clip}: {seconds:.2f} s a portrait", file=sys.stderr)
     if made:
+        lines = "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in made)
+        write_text(out / "manifest.jsonl", lines)
         prior = to_images(pipeline.decode(pipeline.prior_latent()))[0]
         with staged(out / "sheet.png") as part:
             draw_sheet(entries, prior, NOTICE).save(part, format="PNG", pnginfo=marked({}))
-        lines = "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in made)
-        write_text(out / "manifest.jsonl", lines)
     return made, bad
 
 
@@ -113,7 +114,11 @@ def choices(pipeline: SpeechToFacePipeline, wish: Wish) -> tuple[float, str, int
 
 
 def free_stem(stem: str, taken: set[str]) -> str:
-    """`stem`, or `stem-2`, `stem-3`, … where it is taken; added to `taken`."""
+    """`stem`, or `stem-2`, `stem-3`, … where it is taken; added to `taken`.
+
+    Without its leading dots, which would hide the folder or lead out of its parent.
+    """
+    stem = stem.lstrip(".") or "clip"
     name, number = stem, 2
     while name in taken:
         name, number = f"{stem}-{number}", number + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ import numpy as np
 from PIL import Image
 
 from scldm.data.spectrogram import RATE
+
+MOST_SIDE = 60_000  # pixels; matplotlib draws less than 2^16
+MOST_PIXELS = 80e6  # Pillow warns above 89 million
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ def draw_sheet(entries: Sequence[Entry], prior: Image.Image, notice: str) -> Ima
 
     most = max(len(entry.portraits) for entry in entries)
     rows = len(entries) + 1
-    figure = Figure(figsize=(4.2 + 2 * most, 2.15 * rows), dpi=110, facecolor="white")
+    size = (4.2 + 2 * most, 2.15 * rows)
+    figure = Figure(figsize=size, dpi=_resolution(*size), facecolor="white")
     grid = figure.add_gridspec(
         rows, most + 1, width_ratios=[2] + [1] * most, left=0.06, right=0.99, bottom=0.04, top=0.98,
         wspace=0.06, hspace=0.28,
@@ -46,8 +51,15 @@ def draw_sheet(entries: Sequence[Entry], prior: Image.Image, notice: str) -> Ima
         for column, portrait in enumerate(entry.portraits, start=1):
             _picture(figure.add_subplot(grid[row, column]), portrait, f"portrait {column - 1}")
     file = io.BytesIO()
-    figure.savefig(file, format="png")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # of a name in letters that the font lacks
+        figure.savefig(file, format="png")
     return Image.open(file).convert("RGB")
+
+
+def _resolution(width: float, height: float) -> float:
+    """Pixels an inch: 110, and less for a sheet (inches) that would be too large to draw."""
+    return min(110, MOST_SIDE / max(width, height), (MOST_PIXELS / (width * height)) ** 0.5)
 
 
 def _picture(axes: Any, image: Image.Image, title: str) -> None:
@@ -60,7 +72,7 @@ def _waveform(axes: Any, entry: Entry) -> None:
     time = np.arange(len(entry.waveform)) / RATE
     axes.plot(time, entry.waveform, linewidth=0.3, color="#2b5c8a")
     axes.set_xlim(0, time[-1])
-    axes.set_title(entry.name, fontsize=9, loc="left", pad=3)
+    axes.set_title(entry.name, fontsize=9, loc="left", pad=3, parse_math=False)
     axes.axis("off")
 
 
