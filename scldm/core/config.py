@@ -14,9 +14,9 @@ from scldm.core.errors import InputError
 
 
 class Config(BaseModel):
-    """Base of every configuration: typed, frozen, and closed to unknown keys."""
+    """Base of every configuration: typed, frozen, finite, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 C = TypeVar("C", bound=Config)
@@ -27,7 +27,7 @@ def load_config(cls: type[C], path: str | Path, overrides: Iterable[str] = ()) -
 
     A file may begin with `base: other.yaml` (relative to itself) and then holds only the
     difference. Raises InputError for a missing file, bad YAML, an unknown key (naming the
-    nearest known one) or a value of the wrong type.
+    nearest known one) or a value of the wrong type or out of its range.
     """
     values = _read(Path(path))
     for text in overrides:

@@ -157,6 +157,13 @@ def require_finite(loss: Tensor, step: int) -> None:
         )
 
 
+def per_process(key: str, count: int, world: int) -> int:
+    """This process's share of `count` samples a step; InputError unless all get as many."""
+    if count % world:
+        raise InputError(f"{key} {count}: use a multiple of the {world} processes")
+    return count // world
+
+
 def device_name() -> str:
     """What this process trains on, for the record: a GPU's name, or the CPU and its threads."""
     if torch.cuda.is_available():

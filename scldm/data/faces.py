@@ -36,9 +36,19 @@ def similarity(landmarks: np.ndarray) -> tuple[complex, complex]:
     return complex(a), complex(seen.mean() - a * goal.mean())
 
 
-def align(image: Image.Image, landmarks: np.ndarray, size: int) -> np.ndarray:
-    """Aligned face, uint8 (size, size, 3), from an RGB picture and its five landmarks (5, 2)."""
+def align(
+    image: Image.Image, landmarks: np.ndarray, size: int, name: str = "picture"
+) -> np.ndarray:
+    """Aligned face, uint8 (size, size, 3), from an RGB picture and its five landmarks (5, 2).
+
+    InputError names the picture when its landmarks put the face outside of it, or make the face
+    smaller than 8 pixels or three times larger than the picture.
+    """
     a, b = similarity(landmarks)
+    centre = a * (0.5 + 0.5j) + b
+    inside = 0 <= centre.real <= image.width and 0 <= centre.imag <= image.height
+    if not inside or not 8 <= abs(a) <= 3 * max(image.size):
+        raise InputError(f"{name}: its five landmarks show no face in it; correct or empty them")
     over = max(1, int(np.ceil(abs(a) / size)))  # sample finer than the picture, then average
     side, step = size * over, a / (size * over)
     margin = int(np.ceil(abs(a)))

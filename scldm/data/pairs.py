@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from pydantic import NonNegativeInt, PositiveInt
 from torch.utils.data import DataLoader, Dataset
 
 from scldm.core.artifact import staged
@@ -44,9 +45,9 @@ class PairsConfig(Config):
     faces: str
     speech: tuple[str, ...]
     match: Literal["person", "gender"] = "person"
-    image_size: int = 256
-    variants: int = 0
-    workers: int = 1
+    image_size: PositiveInt = 256
+    variants: NonNegativeInt = 0
+    workers: NonNegativeInt = 1
 
 
 @dataclass(frozen=True)
@@ -134,12 +135,10 @@ class Pairs:
         self.values = sorted(set(shared) & set(pools) - {""})
         if not self.values:
             raise InputError(f"{config.faces}: no clip and face share a {config.match}; see match")
-        self.pools = [np.flatnonzero(pools == value) for value in self.values]
-        usable = np.isin(shared, self.values)
-        self.speakers = [
-            np.flatnonzero((people == person) & usable)
-            for person in dict.fromkeys(people[usable])
-        ]
+        known = np.flatnonzero(np.isin(pools, self.values))
+        self.pools = list(rows_by_value(pools[known], known))
+        usable = np.flatnonzero(np.isin(shared, self.values))
+        self.speakers = list(rows_by_value(people[usable], usable))
         number = {value: i for i, value in enumerate(self.values)}
         self.face_label = np.array([number.get(value, -1) for value in pools])
         self.label = np.array([number.get(value, -1) for value in shared])
@@ -169,6 +168,13 @@ class Pairs:
             torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2),
             torch.from_numpy(labels), torch.from_numpy(self.face_label[rows]),
         )
+
+
+def rows_by_value(column: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """For each value of `column`, in sorted order, those of `rows` (as long) that have it."""
+    order = np.argsort(column, kind="stable")
+    ends = np.flatnonzero(column[order][1:] != column[order][:-1]) + 1
+    yield from np.split(rows[order], ends)
 
 
 class _Steps(Dataset[PairBatch | InputError]):

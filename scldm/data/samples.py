@@ -50,7 +50,7 @@ class LooseFiles:
         points = self.manifest.where(np.array([row])).landmarks()[0]
         if np.isnan(points).any():
             points = find_landmarks(image, str(path))
-        return align(image, points, size)
+        return align(image, points, size, str(path))
 
     def speech(self, row: int) -> np.ndarray:
         path = self.manifest.file(row, "audio")

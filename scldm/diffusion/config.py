@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from scldm.core.config import Config
 from scldm.data.pairs import PairsConfig
 from scldm.diffusion.path import Prediction, Schedule
 from scldm.diffusion.sampler import PriorMode
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 
 class UNet(Config):
     """Arguments of `build_denoiser`; the latent's shape follows from the encoders."""
 
-    channels: tuple[int, ...] = (320, 640)
-    layers: int = 2
-    heads: int = 8
-    tokens: int = 64
-    token_width: int = 768
+    channels: tuple[PositiveInt, ...] = (320, 640)
+    layers: PositiveInt = 2
+    heads: PositiveInt = 8
+    tokens: PositiveInt = 64
+    token_width: PositiveInt = 768
 
 
 class Sampling(Config):
     """How portraits are made unless the user says otherwise; kept in the checkpoint."""
 
     sampler: Literal["dpmsolver++", "unipc", "ddim", "ddpm", "euler"] = "dpmsolver++"
-    steps: int = 20
+    steps: PositiveInt = 20
     guidance: float = 1.0
     prior_mode: PriorMode = "input"
 
@@ -47,23 +51,23 @@ class TrainConfig(Config):
     encoders: str
     prior: str | None = None
     data: PairsConfig
-    beta: float = 0.01
+    beta: NonNegativeFloat = 0.01
     unet: UNet = UNet()
     sampling: Sampling = Sampling()
     schedule: Schedule = "ldm"
     prediction: Prediction = "epsilon"
-    views: int = 4
-    condition_dropout: float = 0.1
-    batch: int = 1024
-    steps: int = 100_000
-    rate: float = 2e-5
-    warmup: int = 1000
-    weight_decay: float = 0.01
+    views: NonNegativeInt = 4
+    condition_dropout: Share = 0.1
+    batch: PositiveInt = 1024
+    steps: PositiveInt = 100_000
+    rate: PositiveFloat = 2e-5
+    warmup: PositiveInt = 1000
+    weight_decay: NonNegativeFloat = 0.01
     decay: Literal["none", "cosine"] = "none"
-    ema: float = 0.9999
+    ema: Share = 0.9999
     precision: Literal["no", "bf16"] = "no"
-    seed: int = 0
-    save_every: int = 1000
-    log_every: int = 50
-    sample_every: int = 1000
-    validate_samples: int = 512
+    seed: NonNegativeInt = 0
+    save_every: PositiveInt = 1000
+    log_every: PositiveInt = 50
+    sample_every: PositiveInt = 1000
+    validate_samples: PositiveInt = 512

@@ -15,7 +15,7 @@ from torchvision.utils import make_grid
 from scldm.core.artifact import staged, write_hashes, write_json
 from scldm.core.errors import InputError
 from scldm.core.progress import Progress
-from scldm.core.run import RunFolder, device_name, require_finite
+from scldm.core.run import RunFolder, device_name, per_process, require_finite
 from scldm.core.schedule import decay
 from scldm.core.seeding import torch_generator
 from scldm.data.pairs import Pairs
@@ -35,6 +35,7 @@ def train(config: TrainConfig) -> Path:
     """
     accelerator = Accelerator(mixed_precision=config.precision)
     out, device, world = Path(config.out), accelerator.device, accelerator.num_processes
+    each = per_process("batch", config.batch, world)
     encoders, prior = load_inputs(config)
     with accelerator.main_process_first():
         cache, held_out = (
@@ -55,7 +56,6 @@ def train(config: TrainConfig) -> Path:
     first = run.resume()
     chief = accelerator.is_main_process
     board = SummaryWriter(str(out / "logs"), purge_step=first) if chief else None
-    each = config.batch // world
 
     with run.interruptible(), Progress("train", config.steps, first) as progress:
         for step in range(first, config.steps):
@@ -165,7 +165,7 @@ def latents(
     data = config.data if views else config.data.model_copy(update={"variants": 0})
     pairs = Pairs(data, folder, split)
     digests = "-".join(s.manifest.digest[:8] for s in (pairs.samples, *pairs.clips.stores))
-    name = f"latents-{encoders.face_fingerprint}-{digests}-{views}.safetensors"
+    name = f"latents-{encoders.fingerprint}-{digests}-{views}.safetensors"
     for network in vars(encoders).values():
         network.to(device)
     return cache_latents(encoders, pairs, views, device, folder / name).to(device)

@@ -39,6 +39,12 @@ class Encoders:
         """Sixteen digits that name the face encoder's weights; a prior belongs to them."""
         return fingerprint(self.face_encoder.state_dict())
 
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen digits that name both encoders' weights; cached latents belong to them."""
+        speech = {f"speech.{k}": v for k, v in self.speech_encoder.state_dict().items()}
+        return fingerprint({**self.face_encoder.state_dict(), **speech})
+
 
 def load_network(cls: type[M], folder: Path) -> M:
     """A network in evaluation mode and float32 from its folder; safetensors only.

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
 from scldm.core.config import Config
 from scldm.data.pairs import PairsConfig
 from scldm.encoders.face import VGG16
@@ -12,10 +14,10 @@ from scldm.encoders.face import VGG16
 class SpeechNet(Config):
     """Arguments of `SpeechEncoder`; its latent dimension follows from the face's."""
 
-    widths: tuple[int, ...] = (64, 64, 128, 128, 128, 256, 512, 512, 512)
-    hidden: int = 4096
-    first_stride: int = 1
-    frequency_pools: int = 0
+    widths: tuple[PositiveInt, ...] = (64, 64, 128, 128, 128, 256, 512, 512, 512)
+    hidden: PositiveInt = 4096
+    first_stride: PositiveInt = 1
+    frequency_pools: NonNegativeInt = 0
 
 
 class FaceNet(Config):
@@ -24,8 +26,8 @@ class FaceNet(Config):
     `weights` is VGG-Face's file, or the folder of a face attribute network of the same stages.
     """
 
-    stages: tuple[tuple[int, ...], ...] = VGG16
-    latent_channels: int = 64
+    stages: tuple[tuple[PositiveInt, ...], ...] = VGG16
+    latent_channels: PositiveInt = 64
     batch_norm: bool = True
     weights: str | None = None
 
@@ -46,15 +48,15 @@ class Losses(Config):
             the latent's RMS; keeps the latent smooth for diffusion; 0 is the paper.
     """
 
-    contrastive: float = 1.0
+    contrastive: NonNegativeFloat = 1.0
     centre: bool = False
-    mae: float = 1.0
+    mae: NonNegativeFloat = 1.0
     perceptual: Literal["lpips", "face", "none"] = "lpips"
-    perceptual_weight: float = 1.0
+    perceptual_weight: NonNegativeFloat = 1.0
     network: str | None = None
-    adversarial: float = 0.0
-    adversarial_from: int = 0
-    latent_noise: float = 0.0
+    adversarial: NonNegativeFloat = 0.0
+    adversarial_from: NonNegativeInt = 0
+    latent_noise: NonNegativeFloat = 0.0
 
 
 class PretrainConfig(Config):
@@ -73,15 +75,15 @@ class PretrainConfig(Config):
     speech: SpeechNet = SpeechNet()
     face: FaceNet = FaceNet()
     loss: Losses = Losses()
-    batch: int = 64
-    extra_faces: int = 0
-    steps: int = 100_000
-    face_rate: float = 1e-4
-    speech_rate: float = 1e-3
-    weight_decay: float = 0.0
+    batch: PositiveInt = 64
+    extra_faces: NonNegativeInt = 0
+    steps: PositiveInt = 100_000
+    face_rate: PositiveFloat = 1e-4
+    speech_rate: PositiveFloat = 1e-3
+    weight_decay: NonNegativeFloat = 0.0
     decay: Literal["none", "cosine"] = "none"
     precision: Literal["no", "bf16"] = "bf16"
-    seed: int = 0
-    save_every: int = 1000
-    log_every: int = 50
-    sample_every: int = 1000
+    seed: NonNegativeInt = 0
+    save_every: PositiveInt = 1000
+    log_every: PositiveInt = 50
+    sample_every: PositiveInt = 1000

@@ -8,17 +8,21 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
 from scldm.core.progress import Progress
-from scldm.core.run import RunFolder, device_name, require_finite
+from scldm.core.run import RunFolder, device_name, per_process, require_finite
 from scldm.core.schedule import decay
 from scldm.core.seeding import torch_generator
 from scldm.data.pairs import PairBatch, Pairs, batches
 from scldm.encoders.bundle import save_encoders
 from scldm.pretraining.config import PretrainConfig
-from scldm.pretraining.losses import MatchLoss, PatchDiscriminator, hinge, perceptual_loss
+from scldm.pretraining.losses import (
+    MatchLoss,
+    PatchDiscriminator,
+    hinge,
+    perceptual_loss,
+)
 from scldm.pretraining.model import Collaboration, Seen, build
 from scldm.pretraining.validation import latent_statistics, reconstructions, validate
 
@@ -30,12 +34,16 @@ def pretrain(config: PretrainConfig) -> Path:
     """
     accelerator = Accelerator(mixed_precision=config.precision)
     out, device, world = Path(config.out), accelerator.device, accelerator.num_processes
+    for key in ("batch", "extra_faces"):
+        per_process(key, getattr(config, key), world)
     with accelerator.main_process_first():
         pairs = Pairs(config.data, out / "cache")
         held_out = Pairs(config.data.model_copy(update={"variants": 0}), out / "cache", "val")
     perceptual = perceptual_loss(config.loss.perceptual, config.loss.network)
     perceptual = perceptual.to(device) if perceptual else None
-    match = MatchLoss(gather_with_grad=True, rank=accelerator.process_index, world_size=world)
+    match = MatchLoss(
+        config.loss.centre, gather_with_grad=True, rank=accelerator.process_index, world_size=world
+    )
 
     model, critic = build(config), PatchDiscriminator()
     optimizer = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
@@ -64,13 +72,10 @@ def pretrain(config: PretrainConfig) -> Path:
                     batch.audio.to(device), batch.faces.to(device), noise.to(device)
                 )
             decoded = seen.decoded.float()
-            z_s, z_f = seen.speech, seen.face
-            if config.loss.centre:
-                z_s, z_f = (centred(z) for z in (z_s, z_f))
             labels, face_labels = batch.labels.to(device), batch.face_labels.to(device)
             terms = {
                 "contrastive": config.loss.contrastive
-                * match(z_s, z_f, model.log_scale.exp(), labels, face_labels),
+                * match(seen.speech, seen.face, model.log_scale.exp(), labels, face_labels),
                 "mae": config.loss.mae * (decoded - seen.real).abs().mean(),
             }
             with accelerator.autocast():
@@ -127,12 +132,6 @@ def _groups(model: Collaboration, config: PretrainConfig) -> list[dict[str, obje
         {"params": speech, "lr": config.speech_rate, "base_lr": config.speech_rate},
         {"params": face, "lr": config.face_rate, "base_lr": config.face_rate},
     ]
-
-
-def centred(latents: Tensor) -> Tensor:
-    """Directions (B, d) less their mean over the batch."""
-    directions = F.normalize(latents.float(), dim=1)
-    return directions - directions.mean(dim=0)
 
 
 def share(batch: PairBatch, rank: int, world: int) -> PairBatch:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from open_clip.loss import ClipLoss
+from open_clip.loss import ClipLoss, gather_features
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
@@ -22,7 +23,15 @@ class MatchLoss(ClipLoss):
 
     With distinct labels this is `ClipLoss`. Where several rows share a label (an attribute), the
     target of a row is spread evenly over its matches.
+
+    Args:
+        centre: subtract the mean direction of the batch (of all processes) from both sides first.
+        others: those of `ClipLoss`.
     """
+
+    def __init__(self, centre: bool = False, **others: Any) -> None:
+        super().__init__(**others)
+        self.centre = centre
 
     def forward(
         self, speech: Tensor, face: Tensor, scale: Tensor, labels: Tensor,
@@ -33,14 +42,26 @@ class MatchLoss(ClipLoss):
         scale () is 1 / temperature; labels (B,) and face_labels (F,) are equal where clip and face
         match; without face_labels the faces have those of the clips.
         """
-        to_face, to_speech = self.get_logits(
-            F.normalize(speech.float(), dim=1), F.normalize(face.float(), dim=1), scale
-        )
+        directions = [F.normalize(z.float(), dim=1) for z in (speech, face)]
+        if self.centre:
+            means = self._means(directions)
+            directions = [
+                F.normalize(z - mean, dim=1) for z, mean in zip(directions, means, strict=True)
+            ]
+        to_face, to_speech = self.get_logits(*directions, scale)
         rows = self._gather(labels)
         columns = rows if face_labels is None else self._gather(face_labels)
         matched = (rows[:, None] == columns[None, :]).float()
         loss = F.cross_entropy(to_face, _rows_to_one(matched))
         return (loss + F.cross_entropy(to_speech, _rows_to_one(matched.T))) / 2
+
+    def _means(self, directions: list[Tensor]) -> list[Tensor]:
+        means = [z.mean(dim=0, keepdim=True) for z in directions]
+        if self.world_size > 1:
+            means = gather_features(
+                *means, gather_with_grad=True, rank=self.rank, world_size=self.world_size
+            )
+        return [mean.mean(dim=0) for mean in means]
 
     def _gather(self, labels: Tensor) -> Tensor:
         if self.world_size == 1:

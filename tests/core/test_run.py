@@ -22,7 +22,7 @@ from scldm.core import artifact
 from scldm.core import run as run_module
 from scldm.core.artifact import check_hashes
 from scldm.core.errors import InputError
-from scldm.core.run import KEEP, RunFolder
+from scldm.core.run import KEEP, RunFolder, per_process
 
 CONFIG = {"rate": 1e-4, "widths": (3, 4)}
 
@@ -263,3 +263,9 @@ def test_a_kill_at_any_time_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
     assert len(os.listdir(tmp_path / "checkpoints")) == KEEP  # no rests of the killed
     newest = tmp_path / "checkpoints" / f"step-{reached:08d}" / "state.safetensors"
     assert (load_file(newest)["model/bias"] == reached).all()
+
+
+def test_every_process_gets_as_many() -> None:
+    assert per_process("batch", 12, 4) == 3 and per_process("extra_faces", 0, 4) == 0
+    with pytest.raises(InputError, match="batch 13: use a multiple of the 4 processes"):
+        per_process("batch", 13, 4)

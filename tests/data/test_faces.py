@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -147,3 +149,17 @@ def test_pixels_and_units_are_inverse() -> None:
     assert torch.equal(to_pixels(unit), pixels)
     assert torch.equal(to_pixels(torch.tensor([-3.0, 3.0])), torch.tensor([0, 255]).byte())
     assert torch.equal(to_pixels(unit.half()), pixels)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda p: p + 500, lambda p: p * 40 - 2000, lambda p: p * 0.01 + 50, lambda p: p * np.nan,
+     lambda p: p * 0 + p.mean()],
+    ids=["beside the picture", "too large", "too small", "no numbers", "one point"],
+)  # fmt: skip
+def test_landmarks_that_show_no_face_are_one_line(change: Any) -> None:
+    picture = Image.new("RGB", (100, 100))
+    points = five(TEMPLATE * 100)
+    assert align(picture, points, 32).shape == (32, 32, 3)
+    with pytest.raises(InputError, match=r"a\.jpg: its five landmarks show no face"):
+        align(picture, change(points), 32, "a.jpg")

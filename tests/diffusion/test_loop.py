@@ -321,3 +321,15 @@ def test_the_prior_reaches_training_uncentred(uninterrupted: TrainConfig) -> Non
     facts = read_json(Path(uninterrupted.out) / "denoiser" / "facts.json")
     assert facts["prior_shift_over_noise"] > 0.01 * 0.1
     assert prior.facts["rms"] * facts["latent_scale"] > 0.1  # of latents with RMS 1
+
+
+def test_other_encoders_are_encoded_anew(stage_two: Make) -> None:
+    config = stage_two()
+    encoders, _ = load_inputs(config)
+    latents(config, encoders, "val", torch.device("cpu"))
+    before = set((Path(config.out) / "cache").glob("latents-*"))
+    with torch.no_grad():
+        encoders.speech_encoder.head[-1].bias.add_(1)  # the face encoder stays as it is
+    cache = latents(config, encoders, "val", torch.device("cpu"))
+    assert len(set((Path(config.out) / "cache").glob("latents-*")) - before) == 1
+    assert cache.speech.float().mean() > 0.5

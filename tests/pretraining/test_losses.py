@@ -84,12 +84,26 @@ def test_further_faces_are_more_matches_and_more_others() -> None:
     assert torch.equal(same, MatchLoss()(speech, face[:4], SCALE, labels))
 
 
+def test_centring_takes_away_what_all_have_in_common() -> None:
+    speech, face = draw(6, 8), draw(6, 8, seed=1)
+    unit = torch.nn.functional.normalize
+    labels = torch.arange(6)
+    wanted = MatchLoss()(
+        unit(speech, dim=1) - unit(speech, dim=1).mean(0),
+        unit(face, dim=1) - unit(face, dim=1).mean(0), SCALE, labels,
+    )
+    assert torch.allclose(MatchLoss(centre=True)(speech, face, SCALE, labels), wanted, atol=1e-6)
+    common = 100 * torch.ones(8)  # drowns the plain cosines: all pairs look alike
+    assert MatchLoss()(common + speech, common + speech, SCALE, labels) > 1.7
+    assert MatchLoss(centre=True)(common + speech, common + speech, SCALE, labels) < 0.7
+
+
 RANK = """
 import sys, torch
 from torch import distributed
 from safetensors.torch import load_file, save_file
 from scldm.pretraining.losses import MatchLoss
-rank, folder = int(sys.argv[1]), sys.argv[2]
+rank, folder, centre = int(sys.argv[1]), sys.argv[2], sys.argv[3] == "True"
 torch.set_num_threads(1)
 store = f"file://{folder}/store"
 distributed.init_process_group("gloo", init_method=store, rank=rank, world_size=2)
@@ -97,7 +111,7 @@ given = load_file(f"{folder}/given.safetensors")
 speech = given["speech"][rank::2].clone().requires_grad_()
 face = given["face"][rank::2].clone().requires_grad_()
 scale = torch.tensor(9.0, requires_grad=True)
-match = MatchLoss(gather_with_grad=True, rank=rank, world_size=2)
+match = MatchLoss(centre, gather_with_grad=True, rank=rank, world_size=2)
 labels, face_labels = given["labels"][rank::2], given["face_labels"][rank::2]
 loss = match(speech, face, scale, labels.contiguous(), face_labels.contiguous())
 loss.backward()
@@ -107,7 +121,8 @@ save_file({"loss": loss.detach(), "speech": speech.grad, "face": face.grad, "sca
 
 
 @pytest.mark.full
-def test_two_processes_are_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("centre", [False, True])
+def test_two_processes_are_one(centre: bool, tmp_path: Path) -> None:
     given = {
         "speech": draw(8, 16), "face": draw(12, 16, seed=1),
         "labels": torch.tensor([0, 1, 0, 2, 2, 1, 3, 0]),
@@ -115,7 +130,7 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
     }  # fmt: skip
     save_file(given, tmp_path / "given.safetensors")
     command = [sys.executable, "-c", RANK]
-    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path)]) for rank in (0, 1)]
+    ranks = [subprocess.Popen([*command, str(rank), str(tmp_path), str(centre)]) for rank in (0, 1)]
     try:
         assert [rank.wait(300) for rank in ranks] == [0, 0]
     finally:
@@ -124,7 +139,7 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
 
     speech, face = given["speech"].requires_grad_(), given["face"].requires_grad_()
     scale = torch.tensor(9.0, requires_grad=True)
-    wanted = MatchLoss()(speech, face, scale, given["labels"], given["face_labels"])
+    wanted = MatchLoss(centre)(speech, face, scale, given["labels"], given["face_labels"])
     wanted.backward()
     for rank in (0, 1):
         found = load_file(tmp_path / f"rank{rank}.safetensors")
