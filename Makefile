@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
+STARTED := $(shell date +%s)
 
 .PHONY: demo test test-full lint install
 test test-full: export HF_HUB_OFFLINE = 1
@@ -34,4 +35,5 @@ $(INSTALLED): pyproject.toml
 	    "take both from one index, then make again:" \
 	    "$(BIN)/pip install --force-reinstall torch torchvision" \
 	    "(CPU only: add --index-url https://download.pytorch.org/whl/cpu)" >&2; exit 1; }
+	@echo "installed in $$(($$(date +%s) - $(STARTED))) s"
 	@touch $@

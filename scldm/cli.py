@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -141,7 +142,9 @@ def run_generate(args: argparse.Namespace) -> int:
     from scldm.generation.portraits import Wish, generate
 
     device = pick_device(args.device)
+    began = time.perf_counter()
     pipeline = SpeechToFacePipeline.from_pretrained(args.checkpoint).to(device)
+    print(f"checkpoint loaded in {time.perf_counter() - began:.1f} s", file=sys.stderr)
     wish = Wish(args.portraits, args.seed, args.steps, args.guidance, args.beta, args.prior_mode)
     made, bad = generate(pipeline, args.clips, args.out, wish)
     if made:

@@ -27,10 +27,9 @@ from scldm.core.run import device_name
 from scldm.core.seeding import numpy_generator
 from scldm.data.faces import detector, to_pixels, to_unit
 from scldm.data.samples import load_faces, open_samples
-from scldm.data.spectrogram import fit_clip, spectrogram
 from scldm.evaluation.intervals import bootstrap
 from scldm.evaluation.judges import BUNDLED_JUDGE, BundledJudge
-from scldm.generation.pipeline import SpeechToFacePipeline, load_waveform
+from scldm.generation.pipeline import SpeechToFacePipeline
 
 PRIVATE = Path("runs/measure")
 
@@ -67,30 +66,6 @@ def detected(faces: Tensor) -> np.ndarray:
         boxes, _ = detector().detect(to_pixels(picture)[0].permute(1, 2, 0).numpy())
         found.append(boxes is not None)
     return np.array(found)
-
-
-def time_shares(
-    pipeline: SpeechToFacePipeline, waveform: Tensor, rounds: int = 10
-) -> dict[str, Any]:
-    """Median seconds of each part from waveform to image, one portrait, models loaded."""
-    noise = pipeline.noise(0, 0)
-    names = ("front end", "speech encoder", "diffusion", "decoder")
-    parts: dict[str, list[float]] = {name: [] for name in names}
-    with torch.no_grad():
-        for _ in range(rounds + 1):
-            marks = [time.perf_counter()]
-            seen = spectrogram(fit_clip(waveform)[None])
-            marks.append(time.perf_counter())
-            speech = pipeline.speech_encoder(seen)
-            marks.append(time.perf_counter())
-            latents = pipeline.sample_latents(speech, noise)
-            marks.append(time.perf_counter())
-            pipeline.decode(latents)
-            marks.append(time.perf_counter())
-            for name, seconds in zip(parts, np.diff(marks), strict=True):
-                parts[name].append(float(seconds))
-    medians = {name: float(np.median(values[1:])) for name, values in parts.items()}
-    return {"seconds": medians, "total": sum(medians.values())}
 
 
 def main() -> None:
@@ -152,12 +127,11 @@ def main() -> None:
         "portraits": kid(judge, real, made),
     }
     mae = (remade - real).abs().mean().item()
-    times = time_shares(pipeline, load_waveform(clips.manifest.file(0, "audio")))
     figures = {
         "machine": device_name(), "checkpoint": pipeline.fingerprint, "sampling": pipeline.defaults,
         "shares": {name: vars(estimate) for name, estimate in shares.items()},
-        "kid_judge_features": distances, "reconstruction_mae": mae, "time": times,
-        "command": "python scripts/measure.py " + " ".join(sys.argv[1:]),
+        "kid_judge_features": distances, "reconstruction_mae": mae,
+        "command": " ".join(["python scripts/measure.py", *sys.argv[1:]]),
     }
     args.out.mkdir(parents=True, exist_ok=True)
     write_json(args.out / "figures.json", figures)
@@ -184,10 +158,7 @@ def table(figures: dict[str, Any], shares: dict[str, Any]) -> str:
     lines += [f"| {name} | {estimate} |" for name, estimate in shares.items()]
     lines += ["", "| KID on the judge's features | value |", "|---|---:|"]
     lines += [f"| {k} | {v['value']:.4f} |" for k, v in figures["kid_judge_features"].items()]
-    lines += ["", "| part | seconds | share |", "|---|---:|---:|"]
-    times = figures["time"]
-    lines += [f"| {k} | {v:.4f} | {v / times['total']:.0%} |" for k, v in times["seconds"].items()]
-    lines += [f"| total | {times['total']:.4f} | |", "",
+    lines += ["",
               "Mean absolute error of reconstructions: "
               f"{figures['reconstruction_mae']:.4f} in [-1, 1]."]
     return "\n".join(lines) + "\n"

@@ -60,6 +60,7 @@ def generate(
     entries: list[Entry] = []
     stems = {"sheet.png", "manifest.jsonl"}
     for number, clip in enumerate(clips):
+        began = time.perf_counter()
         try:
             waveform = load_waveform(clip)
         except InputError as error:
@@ -68,9 +69,9 @@ def generate(
             continue
         name = clip.encode(errors="backslashreplace").decode()  # a name that is not UTF-8
         folder = free_stem(Path(name).stem, stems)
-        began = time.perf_counter()
+        heard = time.perf_counter()
         images = draw(pipeline, waveform, wish)
-        seconds = (time.perf_counter() - began) / len(images)
+        seconds = (time.perf_counter() - heard) / len(images)
         for k, image in enumerate(images):
             facts = Portrait(
                 name, f"{folder}/portrait_{k}.png", wish.seed, *choices(pipeline, wish),
@@ -79,13 +80,16 @@ def generate(
             save_png(image, out / facts.path, facts)
             made.append(facts)
         entries.append(Entry(Path(name).name, waveform.numpy(), images))
-        print(f"{number + 1}/{len(clips)} {clip}: {seconds:.2f} s a portrait", file=sys.stderr)
+        print(f"{number + 1}/{len(clips)} {name}: read in {heard - began:.2f} s, "
+              f"{seconds:.2f} s a portrait", file=sys.stderr)
     if made:
+        began = time.perf_counter()
         lines = "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in made)
         write_text(out / "manifest.jsonl", lines)
         prior = to_images(pipeline.decode(pipeline.prior_latent()))[0]
         with staged(out / "sheet.png") as part:
             draw_sheet(entries, prior, NOTICE).save(part, format="PNG", pnginfo=marked({}))
+        print(f"sheet drawn in {time.perf_counter() - began:.1f} s", file=sys.stderr)
     return made, bad
 
 
