@@ -18,15 +18,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 from torchvision.utils import make_grid, save_image
 
 from scldm.cli import BUNDLED
 from scldm.core.artifact import write_json, write_text
+from scldm.core.errors import InputError
 from scldm.core.run import device_name
 from scldm.core.seeding import numpy_generator
-from scldm.data.faces import detector, to_pixels, to_unit
-from scldm.data.samples import load_faces, open_samples
+from scldm.data.faces import detector, find_landmarks, to_pixels, to_unit
+from scldm.data.media import read_image
+from scldm.data.samples import Samples, load_faces, open_samples
 from scldm.evaluation.intervals import bootstrap
 from scldm.evaluation.judges import BUNDLED_JUDGE, BundledJudge
 from scldm.generation.pipeline import SpeechToFacePipeline
@@ -68,6 +72,52 @@ def detected(faces: Tensor) -> np.ndarray:
     return np.array(found)
 
 
+def draw_portraits(pipeline: SpeechToFacePipeline, speech: Tensor, count: int) -> Tensor:
+    """`count` portraits of each Z^s (M, d), each from its own noise: faces (count M, 3, S, S)."""
+    parts = []
+    for k in range(count):
+        for start in range(0, len(speech), 64):
+            part = speech[start : start + 64]
+            seeds = range(k * len(speech) + start, k * len(speech) + start + len(part))
+            noise = torch.cat([pipeline.noise(seed, 0) for seed in seeds])
+            parts.append(pipeline.decode(pipeline.sample_latents(part, noise)))
+    return torch.cat(parts)
+
+
+@torch.no_grad()
+def hears(pipeline: SpeechToFacePipeline, speech: Tensor, faces: Tensor, men: Tensor) -> Tensor:
+    """For each Z^s (M, d), whether it lies nearer to the mean man than to the mean woman: (M,).
+
+    faces (N, 3, S, S) and men (N,), bool: those whose centred mean directions are compared.
+    """
+    latents = torch.cat([pipeline.face_encoder(x).flatten(1) for x in faces.split(100)])
+    seen = F.normalize(latents, dim=1)
+    middle = (seen[men].mean(0) + seen[~men].mean(0)) / 2
+    heard = F.normalize(speech, dim=1)
+    return (heard - heard.mean(0)) @ (seen[men].mean(0) - middle) > 0
+
+
+def landmark_errors(faces: Samples, rows: range, border: float) -> np.ndarray:
+    """MTCNN's distance from the bed's eyes and mouth corners, in distances between the eyes.
+
+    `border`: share of the picture's side that is mirrored around it, for crops looser than the
+    bed's. Returns (rows,), infinite where no face was found.
+    """
+    errors = []
+    for row in rows:
+        image = read_image(faces.manifest.file(row, "face"))
+        wanted = faces.manifest.where(np.array([row])).landmarks()[0]
+        width = int(border * image.width)
+        around = np.pad(np.asarray(image), ((width,) * 2, (width,) * 2, (0, 0)), "reflect")
+        try:
+            found = find_landmarks(Image.fromarray(around)) - width
+            gaps = np.linalg.norm(found - wanted, axis=1)[[0, 1, 3, 4]]
+            errors.append(gaps.mean() / np.linalg.norm(wanted[1] - wanted[0]))
+        except InputError:
+            errors.append(np.inf)
+    return np.array(errors)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bed", type=Path, default=Path("data/bed"))
@@ -84,71 +134,69 @@ def main() -> None:
     real = to_unit(torch.from_numpy(
         np.array(load_faces(test, size, PRIVATE, "test faces"))
     ).permute(0, 3, 1, 2))
+    men = torch.from_numpy(test.manifest["gender"] == "M")
+    owners = test.manifest["person"]
     with torch.no_grad():
         remade = torch.cat([
             pipeline.face_decoder(pipeline.face_encoder(x)).clamp(-1, 1) for x in real.split(100)
         ])
     clips = open_samples(args.bed / "speech.csv", "test", "audio")
-    people, gender = clips.manifest["person"], clips.manifest["gender"]
-    speech = torch.cat([
-        pipeline.encode_speech([clips.manifest.file(i, "audio")]) for i in range(len(people))
-    ])
+    speakers, wanted = clips.manifest["person"], clips.manifest["gender"] == "M"
+    speech = pipeline.encode_speech([clips.manifest.file(i, "audio") for i in range(len(speakers))])
     began = time.perf_counter()
-    made = torch.cat([
-        pipeline.decode(pipeline.sample_latents(
-            part, torch.cat([pipeline.noise(0, k + 1000 * i) for i in range(len(part))])
-        ))
-        for k in range(args.portraits) for part in speech.split(64)
-    ])
+    made = draw_portraits(pipeline, speech, args.portraits)
     print(f"{len(made)} portraits in {time.perf_counter() - began:.1f} s", file=sys.stderr)
-    wanted = np.tile((gender == "M").astype(int), args.portraits)
-    owners = np.tile(people, args.portraits)
-    said = judge(made).gender.numpy()
-    shuffled = numpy_generator(0, "shuffle").permutation(len(wanted))
-    true_gender = (test.manifest["gender"] == "M").astype(int)
-    face_owner = test.manifest["person"]
+
+    said = judge(made).gender.numpy().astype(bool)
+    shuffled = numpy_generator(0, "shuffle").permutation(len(said))
+    asked, asker = np.tile(wanted, args.portraits), np.tile(speakers, args.portraits)
+    heard = hears(pipeline, speech, real, men).numpy()
     shares = {
-        "gender of portraits": bootstrap(said == wanted, owners),
-        "gender of portraits, another speaker's clip": bootstrap(said[shuffled] == wanted, owners),
+        "gender of portraits": bootstrap(said == asked, asker),
+        "gender of portraits, another speaker's clip": bootstrap(said[shuffled] == asked, asker),
+        "gender that the speech encoder hears": bootstrap(heard == wanted, speakers),
         "judge on real test faces": bootstrap(
-            judge(real).gender.numpy() == true_gender, face_owner
+            judge(real).gender.numpy() == men.numpy(), owners
         ),
-        "judge on reconstructions": bootstrap(
-            judge(remade).gender.numpy() == true_gender, face_owner
-        ),
-        "MTCNN finds a face: portraits": bootstrap(detected(made), owners),
-        "MTCNN finds a face: reconstructions": bootstrap(detected(remade[:300]), face_owner[:300]),
-        "MTCNN finds a face: real": bootstrap(detected(real[:300]), face_owner[:300]),
+        "judge on reconstructions": bootstrap(judge(remade).gender.numpy() == men.numpy(), owners),
+        "MTCNN finds a face: portraits": bootstrap(detected(made), asker),
+        "MTCNN finds a face: reconstructions": bootstrap(detected(remade[:300]), owners[:300]),
+        "MTCNN finds a face: real": bootstrap(detected(real[:300]), owners[:300]),
     }
     half = len(real) // 2
-    distances = {
-        "real against real": kid(judge, real[:half], real[half:]),
-        "reconstructions": kid(judge, real, remade),
-        "portraits": kid(judge, real, made),
+    gaps = {
+        name: landmark_errors(test, range(200), border)
+        for name, border in (("as they are", 0.0), ("in a picture twice as wide", 0.5))
     }
-    mae = (remade - real).abs().mean().item()
     figures = {
         "machine": device_name(), "checkpoint": pipeline.fingerprint, "sampling": pipeline.defaults,
         "shares": {name: vars(estimate) for name, estimate in shares.items()},
-        "kid_judge_features": distances, "reconstruction_mae": mae,
+        "kid_judge_features": {
+            "real against real": kid(judge, real[:half], real[half:]),
+            "reconstructions": kid(judge, real, remade),
+            "portraits": kid(judge, real, made),
+        },
+        "reconstruction_mae": (remade - real).abs().mean().item(),
+        "landmarks": {
+            name: {"median": float(np.median(gap)), "below_0.1": float((gap < 0.1).mean())}
+            for name, gap in gaps.items()
+        },
         "command": " ".join(["python scripts/measure.py", *sys.argv[1:]]),
     }
     args.out.mkdir(parents=True, exist_ok=True)
     write_json(args.out / "figures.json", figures)
     write_text(args.out / "figures.md", table(figures, shares))
-    both = torch.stack((real[:32], remade[:32]), dim=1).flatten(0, 1)
     PRIVATE.mkdir(parents=True, exist_ok=True)
-    grid = make_grid(both, 16, normalize=True, value_range=(-1, 1))
-    save_image(grid, PRIVATE / "real-and-reconstructed.png")
-    with torch.no_grad():
-        picks = torch.linspace(0, len(speech) - 1, 64).long()
-        random = torch.cat([
-            pipeline.decode(pipeline.sample_latents(speech[picks[k]][None], pipeline.noise(k, 0)))
-            for k in range(64)
-        ])
-    grid = make_grid(random, 8, normalize=True, value_range=(-1, 1))
-    save_image(grid, args.out / "portraits.png")
+    both = torch.stack((real[:32], remade[:32]), dim=1).flatten(0, 1)
+    save_grid(both, 16, PRIVATE / "real-and-reconstructed.png")
+    picks = speech[torch.linspace(0, len(speech) - 1, 64).long()]
+    save_grid(draw_portraits(pipeline, picks, 1), 8, args.out / "portraits.png")
     print((args.out / "figures.md").read_text())
+
+
+def save_grid(faces: Tensor, columns: int, path: Path) -> None:
+    """Faces (N, 3, S, S) in [-1, 1] as one picture."""
+    save_image(make_grid(faces, columns, normalize=True, value_range=(-1, 1)), path)
 
 
 def table(figures: dict[str, Any], shares: dict[str, Any]) -> str:
@@ -158,6 +206,10 @@ def table(figures: dict[str, Any], shares: dict[str, Any]) -> str:
     lines += [f"| {name} | {estimate} |" for name, estimate in shares.items()]
     lines += ["", "| KID on the judge's features | value |", "|---|---:|"]
     lines += [f"| {k} | {v['value']:.4f} |" for k, v in figures["kid_judge_features"].items()]
+    lines += ["", "| MTCNN's landmarks on the bed's pictures | median error, eye distances |"
+              " share below 0.1 |", "|---|---:|---:|"]
+    lines += [f"| {name} | {v['median']:.3f} | {v['below_0.1']:.3f} |"
+              for name, v in figures["landmarks"].items()]
     lines += ["",
               "Mean absolute error of reconstructions: "
               f"{figures['reconstruction_mae']:.4f} in [-1, 1]."]

@@ -79,3 +79,49 @@ def stage_one(
         return check_config(PretrainConfig, {**tiny, "out": str(out), **more}, "tiny")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def chain(
+    tiny: dict[str, Any], population: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A folder in which all stages ran: `pretrain`, `prior.safetensors`, `train/checkpoint`."""
+    import yaml
+
+    from scldm.cli import main
+
+    folder = tmp_path_factory.mktemp("chain")
+    first = {**tiny, "out": str(folder / "pretrain"), "steps": 2}
+    second = {
+        "out": str(folder / "train"), "encoders": str(folder / "pretrain" / "encoders"),
+        "prior": str(folder / "prior.safetensors"), "data": tiny["data"], "views": 1,
+        "unet": {"channels": [32], "layers": 1, "heads": 2, "tokens": 8, "token_width": 16},
+        "schedule": "cosine", "prediction": "v_prediction", "batch": 8, "steps": 2,
+        "rate": 1e-3, "warmup": 1, "validate_samples": 8, "sampling": {"steps": 4},
+    }
+    for name, config in (("pretrain", first), ("train", second)):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
+    assert main(["pretrain", str(folder / "pretrain.yaml")]) == 0
+    assert main(["prior", "--checkpoint", str(folder / "pretrain" / "encoders"), "--faces",
+                 str(population), "--count", "20", "--out", second["prior"],
+                 "--convergence", "4,10,20"]) == 0
+    assert main(["train", str(folder / "train.yaml")]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def checkpoint(chain: Path) -> Path:
+    """The checkpoint that the chain made: faces of 32 pixels, hardly trained."""
+    return chain / "train" / "checkpoint"
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of 2.5 seconds."""
+    import numpy as np
+    import soundfile
+
+    path = tmp_path_factory.mktemp("clip") / "voice.wav"
+    rng = np.random.default_rng(0)
+    soundfile.write(path, 0.1 * rng.standard_normal(40_000), 16_000)
+    return path

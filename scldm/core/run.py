@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim import Optimizer
@@ -162,6 +163,14 @@ def per_process(key: str, count: int, world: int) -> int:
     if count % world:
         raise InputError(f"{key} {count}: use a multiple of the {world} processes")
     return count // world
+
+
+def any_process(flag: bool, accelerator: Accelerator) -> bool:
+    """Whether `flag` is true in any process: all of them then leave at the same step."""
+    if accelerator.num_processes == 1:
+        return flag
+    count = torch.tensor(float(flag), device=accelerator.device)
+    return bool(accelerator.reduce(count).item() > 0)  # type: ignore[union-attr]
 
 
 def device_name() -> str:

@@ -15,7 +15,7 @@ from torchvision.utils import make_grid
 from scldm.core.artifact import staged, write_hashes, write_json
 from scldm.core.errors import InputError
 from scldm.core.progress import Progress
-from scldm.core.run import RunFolder, device_name, per_process, require_finite
+from scldm.core.run import RunFolder, any_process, device_name, per_process, require_finite
 from scldm.core.schedule import decay
 from scldm.core.seeding import torch_generator
 from scldm.data.pairs import Pairs
@@ -85,9 +85,10 @@ def train(config: TrainConfig) -> Path:
                 picture = portraits(denoiser, path, config, encoders, held_out, scale, prior)
                 board.add_image("portraits", picture, step)
                 ema.restore(denoiser.parameters())
-            if chief and (run.stop or last or (step + 1) % config.save_every == 0):
+            stop = any_process(run.stop, accelerator)
+            if chief and (stop or last or (step + 1) % config.save_every == 0):
                 run.save(step + 1)
-            if run.stop:
+            if stop:
                 raise SystemExit(f"stopped after step {step + 1}; the same command resumes")
     if board:
         board.close()

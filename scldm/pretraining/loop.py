@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from scldm.core.progress import Progress
-from scldm.core.run import RunFolder, device_name, per_process, require_finite
+from scldm.core.run import RunFolder, any_process, device_name, per_process, require_finite
 from scldm.core.schedule import decay
 from scldm.core.seeding import torch_generator
 from scldm.data.pairs import PairBatch, Pairs, batches
@@ -108,11 +108,11 @@ def pretrain(config: PretrainConfig) -> Path:
                 for name, value in validate(model, held_out, device).items():
                     board.add_scalar(f"val/{name}", value, step)
                 board.add_image("faces", reconstructions(model, held_out, device), step)
-            if accelerator.is_main_process and (
-                run.stop or last or (step + 1) % config.save_every == 0
-            ):
+            stop = any_process(run.stop, accelerator)
+            save = stop or last or (step + 1) % config.save_every == 0
+            if accelerator.is_main_process and save:
                 run.save(step + 1)
-            if run.stop:
+            if stop:
                 raise SystemExit(
                     f"stopped after step {step + 1}; the same command goes on from there"
                 )

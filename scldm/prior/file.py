@@ -64,7 +64,7 @@ def copy_prior(path: str | Path, prior: FacePrior) -> None:
 
 
 def table1(fit: Fit) -> str:
-    """Table 1 for these data, in Markdown, with the predicted column and the paper's own values."""
+    """Table 1 for these data, in Markdown, with the predicted column."""
     lines = [
         f"Distance between priors of N1 and N2 faces, {fit.count} in all; "
         f"predicted: {fit.constant:.4g} sqrt(1/N1 - 1/N2).", "",

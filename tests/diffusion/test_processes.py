@@ -1,0 +1,42 @@
+"""Stage 2 on two processes is one run, which stops and goes on as one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scldm.core.artifact import check_hashes
+from tests.launch import ENVIRONMENT, differing, on_two_processes, state
+
+
+@pytest.mark.full
+def test_two_processes_stop_at_one_step_and_resume_to_the_same_bits(
+    tiny_train: dict[str, Any], latent_cache: Path, tmp_path: Path
+) -> None:
+    whole, halted = (
+        {**tiny_train, "out": str(tmp_path / name), "steps": 60, "save_every": 1000}
+        for name in ("whole", "halted")
+    )
+    for config in (whole, halted):
+        shutil.copytree(latent_cache, Path(config["out"]) / "cache")
+    subprocess.run(on_two_processes("train", whole), env=ENVIRONMENT, check=True, timeout=900)
+
+    command = on_two_processes("train", halted)
+    process = subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True)
+    while not list((Path(halted["out"]) / "logs").glob("events*")):
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(300) != 0
+    (saved,) = (Path(halted["out"]) / "checkpoints").iterdir()
+    assert saved.name < "step-00000060"
+    subprocess.run(command, env=ENVIRONMENT, check=True, timeout=900)
+    assert differing(state(whole, 60), state(halted, 60)) == []
+    check_hashes(Path(halted["out"]) / "checkpoint")

@@ -1,0 +1,102 @@
+"""Laws of `scldm generate`: names, facts and files."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scldm.cli import main
+from scldm.generation.pipeline import SpeechToFacePipeline
+from scldm.generation.portraits import NOTICE, Wish, choices, draw, free_stem
+
+
+def test_generate_writes_the_contract(checkpoint, clip, tmp_path, capsys):
+    other = tmp_path / "again" / clip.name
+    other.parent.mkdir()
+    shutil.copy(clip, other)
+    missing = str(tmp_path / "missing.wav")
+    out = tmp_path / "out"
+    status = main(["generate", str(clip), missing, str(other), "--out", str(out), "--portraits",
+                   "2", "--checkpoint", str(checkpoint), "--beta", "0.1"])
+    assert status == 2 and f"{missing}: no such file" in capsys.readouterr().err
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert [line["path"] for line in lines] == [
+        "voice/portrait_0.png", "voice/portrait_1.png",
+        "voice-2/portrait_0.png", "voice-2/portrait_1.png",
+    ]
+    assert set(lines[0]) == {"clip", "path", "seed", "beta", "prior_mode", "steps", "guidance",
+                             "checkpoint", "seconds"}
+    assert lines[0]["clip"] == str(clip) and lines[0]["beta"] == 0.1 and lines[0]["seconds"] > 0
+    picture = Image.open(out / lines[0]["path"])
+    assert picture.size == (32, 32)
+    assert "AI-generated" in picture.info["Comment"] and picture.info["beta"] == "0.1"
+    same = [(out / line["path"].replace("voice", v)).read_bytes()
+            for line in lines[:1] for v in ("voice",)]
+    pixels = [np.asarray(Image.open(out / f"{v}/portrait_0.png")) for v in ("voice", "voice-2")]
+    assert same and np.array_equal(*pixels)
+    assert Image.open(out / "sheet.png").size[0] > 300
+
+
+def test_a_picture_carries_its_line_of_the_manifest(checkpoint, clip, tmp_path):
+    main(["generate", str(clip), "--out", str(tmp_path), "--seed", "3", "--guidance", "2",
+          "--checkpoint", str(checkpoint), "--prior-mode", "literal", "--portraits", "2"])
+    lines = [json.loads(line) for line in (tmp_path / "manifest.jsonl").read_text().splitlines()]
+    assert [(x["seed"], x["guidance"], x["prior_mode"]) for x in lines] == [(3, 2.0, "literal")] * 2
+    for line in lines:
+        picture = Image.open(tmp_path / line["path"])
+        facts = {k: v for k, v in picture.info.items() if k in line}
+        assert facts == {k: str(v) for k, v in line.items()}
+        assert picture.info["Comment"] == f"AI-generated: {NOTICE}"
+    assert Image.open(tmp_path / "sheet.png").info["Comment"] == f"AI-generated: {NOTICE}"
+
+
+def test_portraits_are_those_of_the_pipeline(checkpoint, clip):
+    pipeline = SpeechToFacePipeline.from_pretrained(checkpoint)
+    made = draw(pipeline, torch.from_numpy(np.sin(np.arange(20_000)).astype(np.float32)), Wish(2))
+    same = pipeline(np.sin(np.arange(20_000)).astype(np.float32), portraits=2)[0]
+    assert [a.tobytes() for a in made] == [b.tobytes() for b in same]
+
+
+def test_a_wish_of_zero_is_a_wish(checkpoint):
+    pipeline = SpeechToFacePipeline.from_pretrained(checkpoint)
+    assert choices(pipeline, Wish()) == (0.01, "input", 4, 1.0)
+    assert choices(pipeline, Wish(beta=0.0, guidance=0.0, steps=9)) == (0.0, "input", 9, 0.0)
+
+
+def test_a_taken_stem_gets_a_number():
+    taken: set[str] = set()
+    assert [free_stem("a", taken) for _ in range(3)] == ["a", "a-2", "a-3"]
+    assert [free_stem(name, set()) for name in (".hidden", "..", "")] == ["hidden", "clip", "clip"]
+    taken = {"sheet.png"}
+    assert free_stem("sheet.png", taken) == "sheet.png-2" and "sheet.png-2" in taken
+
+
+@pytest.mark.parametrize("fails", range(4))
+def test_a_full_disk_is_one_line_and_leaves_no_part(
+    fails, checkpoint, clip, tmp_path, monkeypatch, capsys
+):
+    """The disk is full at each of the four files in turn: two portraits, manifest, sheet."""
+    done, real = [], os.replace
+
+    def replace(source: str, target: str) -> None:
+        if len(done) == fails:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        done.append(target)
+        real(source, target)
+
+    monkeypatch.setattr("scldm.core.artifact.os.replace", replace)
+    status = main(["generate", str(clip), "--out", str(tmp_path / "out"), "--portraits", "2",
+                   "--checkpoint", str(checkpoint)])
+    said = [x for x in capsys.readouterr().err.splitlines() if x.startswith("scldm: ")]
+    assert status == 2 and len(said) == 1 and said[0].endswith("No space left on device")
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert sorted(map(str, files)) == sorted(map(str, done))
+    for picture in (p for p in files if p.suffix == ".png"):
+        Image.open(picture).load()
