@@ -29,19 +29,20 @@ HASHES = "hashes.json"
 def staged(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or folder at; publish it by one rename.
 
-    Files are synced first. An exception leaves `path` as it was. An existing folder is replaced.
+    Files are synced first. An exception leaves `path` as it was. An existing folder is moved aside
+    for the moment in which its successor takes its name.
     Raises InputError when the place cannot be written or the disk is full.
     """
     path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part, aside = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("part", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)
         yield part
         for written in (*part.rglob("*"), part):
             _sync(written)
-        if part.is_dir():
-            _remove(path)
+        if part.is_dir() and path.exists():
+            os.replace(path, aside)
         os.replace(part, path)
         _sync(path.parent)
     except OSError as error:
@@ -53,6 +54,9 @@ def staged(path: str | Path) -> Iterator[Path]:
         raise InputError(f"{path}: cannot be written: {error}") from None
     finally:
         _remove(part)
+        if aside.exists() and not path.exists():
+            os.replace(aside, path)
+        _remove(aside)
 
 
 def _sync(path: Path) -> None:

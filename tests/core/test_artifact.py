@@ -68,6 +68,24 @@ def test_a_folder_replaces_the_whole_of_the_old_one(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "folder") == ["c"]
 
 
+def test_a_folder_whose_successor_fails_at_the_last_moment_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text(tmp_path / "folder" / "inside", "old")
+    rename = os.replace
+
+    def fail(a: Path, b: Path) -> None:
+        if a.name.endswith(".part"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rename(a, b)
+
+    monkeypatch.setattr(artifact.os, "replace", fail)
+    with pytest.raises(InputError, match="cannot be written"), staged(tmp_path / "folder") as part:
+        part.mkdir()
+    assert os.listdir(tmp_path) == ["folder"]
+    assert (tmp_path / "folder" / "inside").read_text() == "old"
+
+
 def test_every_file_and_folder_is_synced_before_the_rename(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

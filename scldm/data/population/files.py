@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
+from scldm.core.artifact import staged
 from scldm.core.errors import InputError
 from scldm.data.population.faces import LARGEST, SMALLEST, draw_face, landmarks
 from scldm.data.population.people import TRAITS, Person, person
@@ -50,20 +49,12 @@ def write_population(
     """
     _check(people, seed, photos, clips, size, splits)
     target = Path(out).resolve()
-    try:
-        _refuse_used(target)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
-            staging = Path(beside) / target.name
-            _write(staging, people, seed, photos, clips, size, splits, progress)
-            if target.exists():
-                target.rmdir()
-            os.replace(staging, target)
-    except (OSError, soundfile.LibsndfileError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(
-            f"cannot write a population into {target.parent}: {reason}; choose another folder"
-        ) from error
+    _refuse_used(target)
+    with staged(target) as part:
+        try:
+            _write(part, people, seed, photos, clips, size, splits, progress)
+        except soundfile.LibsndfileError as error:  # how a full disk is told for audio
+            raise InputError(f"{target}: cannot be written: {error}") from None
     return Path(out) / MANIFEST
 
 
