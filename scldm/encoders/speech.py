@@ -56,7 +56,8 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
             width = widths[STAGE_ENDS[index]]
             pool = nn.MaxPool2d((2, 2) if index < frequency_pools else (1, 2))
             ends = [pool] if index < 4 else []
-            return nn.Sequential(*layers, *ends, CbamModule(width, spatial_kernel_size=7))
+            hidden = max(8, width // 16)  # of its channel attention; small stages keep some
+            return nn.Sequential(*layers, *ends, CbamModule(width, rd_channels=hidden))
 
         first = [*convolution(0, first_stride), *convolution(1), *convolution(2)]
         last = [*convolution(6), *convolution(7, 2), *convolution(8, 2)]
