@@ -64,14 +64,13 @@ def test_one_classifier_names_what_matches_from_either_latent(
 ) -> None:
     assert build(config, values=14).classifier is None  # the paper
     asked = config.model_copy(update={"loss": config.loss.model_copy(update={"attribute": 1.0})})
-    model = build(asked, values=14)
+    model, plain = build(asked, values=14), build(config).state_dict()
+    assert all(torch.equal(plain[k], v) for k, v in model.state_dict().items() if k in plain)
     seen = see(model, pairs)
     assert seen.speech_class is not None and seen.face_class is not None
     assert seen.speech_class.shape == (4, 14) and seen.face_class.shape == (6, 14)
     assert torch.equal(seen.speech_class, model.classifier(seen.speech))
     assert torch.equal(seen.face_class, model.classifier(seen.face))
-    plain = build(config).state_dict()
-    assert all(torch.equal(plain[k], v) for k, v in model.state_dict().items() if k in plain)
 
 
 @pytest.mark.parametrize("attribute", [0.0, 1.0])
