@@ -57,7 +57,9 @@ def main() -> None:
     for made, kept in ((prior, PRIOR), *((p.with_suffix(".table1.md") for p in (prior, PRIOR)),)):
         with staged(kept) as part:
             shutil.copy(made, part)
-    subprocess.run([sys.executable, "scripts/measure.py"], check=True)
+    for words in (["measure.py"], ["measure_speed.py", "--config", train],
+                  ["figures.py", "--runs", folder]):
+        subprocess.run([sys.executable, f"scripts/{words[0]}", *words[1:]], check=True)
 
 
 def install(source: Path, target: Path, card: Path) -> None:
