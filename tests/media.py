@@ -1,7 +1,8 @@
-"""Makers of media files for tests: good, odd and bad ones, written into a folder of the test."""
+"""Media files for tests: makers of good, odd and bad ones, and what their reading costs."""
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -9,8 +10,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 import soundfile
 from PIL import Image
+
+from scldm.core.errors import InputError
+from scldm.data.media import client
 
 
 def tone(
@@ -79,6 +84,18 @@ def encode(
             container.mux(sound.encode(frame))
         container.mux(sound.encode(None))
     return path
+
+
+CODED = {"mp3": "libmp3lame", "m4a": "aac", "opus": "libopus", "webm": "libopus", "flac": "flac"}
+CODED |= {"mp4": "aac", "mkv": "aac", "ogg": ""}
+
+
+def coded(path: Path, samples: np.ndarray, rate: int) -> Path:
+    """Write (n, 1) in the usual coding of the suffix, into mp4 and mkv beside a picture."""
+    codec = CODED[path.suffix[1:]]
+    if not codec:
+        return write_sound(path, samples, rate, "VORBIS")
+    return encode(path, samples, rate, codec, video=path.suffix in (".mp4", ".mkv"))
 
 
 def _add_picture(container: av.container.OutputContainer, seconds: int) -> None:
@@ -237,3 +254,25 @@ BAD_SOUNDS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nine.wav": (lambda path: bare_wav(path, 16_000, 9), "has 9 channels; at most 8 are read"),
     "crowd.wav": (lambda path: bare_wav(path, 16_000, 1000), "is damaged"),
 }
+
+
+def refusal(read: Callable[[Path], object], path: Path) -> str:
+    """The message of the refusal, after its one line and the name in front are checked."""
+    with pytest.raises(InputError) as caught:
+        read(path)
+    text = str(caught.value)
+    assert text.startswith(f"{path}: ") and "\n" not in text
+    return text.removeprefix(f"{path}: ")
+
+
+def child_pid() -> int:
+    """Process id of the running child that decodes."""
+    pid = client.decoder.pid
+    assert pid is not None
+    return pid
+
+
+def peak_memory() -> float:
+    """MiB that the running child has ever held."""
+    status = Path(f"/proc/{child_pid()}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 1024
