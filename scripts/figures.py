@@ -10,7 +10,6 @@ tables between the marks in README.md.
 from __future__ import annotations
 
 import argparse
-import re
 import shutil
 import subprocess
 import sys
@@ -27,7 +26,10 @@ CURVES = {
                  "train/adversarial"),
     "train": ("train/loss",),
 }  # fmt: skip
-MARKED = re.compile(r"(?s)(<!-- figures: made by scripts/figures.py -->\n).*?(<!-- end -->)")
+MEASURED = {
+    "figures": (RESULTS / "figures.md", RESULTS / "speed.md"),
+    "table 1": (Path("face_prior/bundled.table1.md"),),
+}
 
 
 def scalars(folder: Path, tag: str) -> dict[int, float]:
@@ -55,10 +57,16 @@ def draw_training(runs: Path) -> Figure:
     return figure
 
 
-def put_figures(readme: str) -> str:
-    """The README with the measured tables between its marks."""
-    tables = "\n".join((RESULTS / name).read_text() for name in ("figures.md", "speed.md"))
-    return MARKED.sub(lambda match: match[1] + tables + match[2], readme)
+def put_tables(readme: str) -> str:
+    """The README with what was measured between its marks."""
+    for name, files in MEASURED.items():
+        mark, end = f"<!-- {name}: by scripts/figures.py -->\n", "<!-- end -->"
+        before, found, rest = readme.partition(mark)
+        if not found or end not in rest:
+            raise SystemExit(f"README.md: no place marked for {name}")
+        tables = "\n".join(file.read_text() for file in files)
+        readme = before + mark + tables + rest[rest.index(end) :]
+    return readme
 
 
 def main() -> None:
@@ -72,7 +80,7 @@ def main() -> None:
         shutil.copy("outputs/demo/sheet.png", part)
     with staged(RESULTS / "training.png") as part:
         draw_training(args.runs).savefig(part, format="png")
-    write_text(Path("README.md"), put_figures(Path("README.md").read_text()))
+    write_text(Path("README.md"), put_tables(Path("README.md").read_text()))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Make the bundled checkpoint, prior and judge from a training bed; resumes by the same command.
 
-    python scripts/train_bundled.py --size cpu      # 64x64, two cores, about an hour
+    python scripts/train_bundled.py --size cpu      # 64x64, two cores, about two hours
     python scripts/train_bundled.py --size gpu      # 256x256, one GPU
 
 Needs data/bed (see docs/training-bed.md) and `pip install -e ".[speech]"` for the synthetic voices.
@@ -20,8 +20,7 @@ from scldm.evaluation.judges import BUNDLED_JUDGE
 
 SIZES = {"cpu": ("configs/bed-pretrain.yaml", "configs/bed-train.yaml", "runs/bed"),
          "gpu": ("configs/bed-gpu-pretrain.yaml", "configs/bed-gpu-train.yaml", "runs/bed-gpu")}
-PRIORS = {"cpu": Path("face_prior/bundled.safetensors"),
-          "gpu": Path("runs/bed-gpu/prior.safetensors")}
+PRIOR = Path("face_prior/bundled.safetensors")
 
 
 def run(*command: str, unless: Path) -> None:
@@ -39,7 +38,7 @@ def main() -> None:
     parser.add_argument("--card", type=Path, default=Path("docs/model-card.md"))
     args = parser.parse_args()
     pretrain, train, folder = SIZES[args.size]
-    networks, prior = Path("runs/face-networks"), PRIORS[args.size]
+    networks, prior = Path("runs/face-networks"), Path(folder) / "prior.safetensors"
     run("scripts/synthesise_speech.py", "training", "--out", "data/espeak",
         unless=Path("data/espeak/manifest.csv"))
     for name, steps in (("perceptual", "1200"), ("judge", "1500")):
@@ -55,7 +54,12 @@ def main() -> None:
     run("-m", "scldm", "train", train, unless=checkpoint)
     install(checkpoint, BUNDLED, args.card)
     install(networks / "judge" / "network", BUNDLED_JUDGE, args.card)
-    subprocess.run([sys.executable, "scripts/measure.py"], check=True)
+    for made, kept in ((prior, PRIOR), *((p.with_suffix(".table1.md") for p in (prior, PRIOR)),)):
+        with staged(kept) as part:
+            shutil.copy(made, part)
+    for words in (["measure.py"], ["measure_speed.py", "--config", train],
+                  ["figures.py", "--runs", folder]):
+        subprocess.run([sys.executable, f"scripts/{words[0]}", *words[1:]], check=True)
 
 
 def install(source: Path, target: Path, card: Path) -> None:

@@ -1,4 +1,4 @@
-"""Speech augmentation: pitch, tempo and codec (slow, kept); shift, gain, room and noise (fast).
+"""Speech augmentation: pitch, tempo, codec (slow, kept); shift, room, noise, holes, gain (fast).
 
 Waveforms are float32, 16 kHz, mono, in [-1, 1].
 """
@@ -45,15 +45,39 @@ def through_codec(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def vary_recording(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Circular shift, spectral tilt, room, noise and gain. (96000,) -> float32 (96000,)."""
+    """Shift, tilt, room, noise, holes in frequency and time, gain. (96000,) -> float32 (96000,)."""
     audio = np.roll(audio, rng.integers(len(audio)))
     audio = lfilter([1, rng.uniform(-0.5, 0.5)], [1], audio)
     if rng.random() < 0.3:
         audio = fftconvolve(audio, room(rng))[:SAMPLES]
     if rng.random() < 0.5:
         audio = audio + noise_like(audio, rng.uniform(5, 35), rng)
+    audio = without_stretches(without_bands(audio, rng), rng)
     peak = np.abs(audio).max() + 1e-9
     return (audio / peak * rng.uniform(0.1, 1.0)).astype(np.float32)
+
+
+def without_bands(audio: np.ndarray, rng: np.random.Generator, most: float = 950) -> np.ndarray:
+    """The waveform without two bands of up to `most` Hz: SpecAugment's masks in frequency.
+
+    Few speakers are told apart by the colour of their recordings; with holes in it the encoder
+    has to hear the voice (https://arxiv.org/abs/1904.08779).
+    """
+    spectrum = np.fft.rfft(audio)
+    hertz = np.fft.rfftfreq(len(audio), 1 / RATE)
+    for width in rng.uniform(0, most, 2):
+        low = rng.uniform(0, RATE / 2 - width)
+        spectrum[(hertz >= low) & (hertz < low + width)] = 0
+    return np.fft.irfft(spectrum, len(audio))
+
+
+def without_stretches(audio: np.ndarray, rng: np.random.Generator, most: float = 0.8) -> np.ndarray:
+    """The waveform with two stretches of up to `most` seconds silent: masks in time."""
+    audio = audio.copy()
+    for seconds in rng.uniform(0, most, 2):
+        start = rng.integers(len(audio) - int(seconds * RATE) + 1)
+        audio[start : start + int(seconds * RATE)] = 0
+    return audio
 
 
 def room(rng: np.random.Generator) -> np.ndarray:

@@ -22,7 +22,8 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
     Convolutions 4x4 without padding: three, then three with one each, each stage closed by a pool,
     then three more of which the last two have stride 2; a CBAM closes each of the five stages,
     behind its pool where it has one. Pools halve time, as in Speech2Face, and for small models the
-    first of them halve frequency too. Features are averaged over time; two dense layers lead to
+    last of them halve frequency too: pooled early, the harmonics of a voice are lost, and with them
+    its pitch. Features are averaged over time; two dense layers lead to
     the latent dimension d = `latent_dim`.
 
     Args:
@@ -30,7 +31,7 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
         widths: channels of the nine convolutions; paper: 64, 64, 128, 128, 128, 256, 512, 512, 512.
         hidden: width of the first dense layer; paper: 4096.
         first_stride: stride of the first convolution; paper: 1.
-        frequency_pools: how many of the four pools, from the first, pool frequency too; paper: 0.
+        frequency_pools: how many of the four pools, from the last, pool frequency too; paper: 0.
     """
 
     @register_to_config
@@ -54,9 +55,10 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
 
         def stage(index: int, *layers: nn.Module) -> nn.Sequential:
             width = widths[STAGE_ENDS[index]]
-            pool = nn.MaxPool2d((2, 2) if index < frequency_pools else (1, 2))
+            pool = nn.MaxPool2d((2, 2) if index >= 4 - frequency_pools else (1, 2))
             ends = [pool] if index < 4 else []
-            return nn.Sequential(*layers, *ends, CbamModule(width, spatial_kernel_size=7))
+            hidden = max(8, width // 16)  # of its channel attention; small stages keep some
+            return nn.Sequential(*layers, *ends, CbamModule(width, rd_channels=hidden))
 
         first = [*convolution(0, first_stride), *convolution(1), *convolution(2)]
         last = [*convolution(6), *convolution(7, 2), *convolution(8, 2)]

@@ -40,6 +40,9 @@ class Losses(Config):
         centre: subtract the batch's mean direction from those of Z^s and Z^f before the cosine of
             L_cl. All faces share a large common part, which leaves the cosines of a young encoder
             nearly equal; off is the paper.
+        attribute: weight of the cross-entropy of a linear classifier, shared by Z^s and Z^f, of the
+            value that matches. Where that is an attribute, it shows both encoders a common
+            direction, which L_cl alone finds slowly; 0 is the paper.
         perceptual: "lpips" (its trunk's file in `network`, or in torch's cache), "face" (a face
             attribute network's folder in `network`) or "none".
         adversarial: weight of the patch discriminator's term, from step `adversarial_from` on;
@@ -50,6 +53,7 @@ class Losses(Config):
 
     contrastive: NonNegativeFloat = 1.0
     centre: bool = False
+    attribute: NonNegativeFloat = 0.0
     mae: NonNegativeFloat = 1.0
     perceptual: Literal["lpips", "face", "none"] = "lpips"
     perceptual_weight: NonNegativeFloat = 1.0

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
 from scldm.core.progress import Progress
@@ -45,7 +46,7 @@ def pretrain(config: PretrainConfig) -> Path:
         config.loss.centre, gather_with_grad=True, rank=accelerator.process_index, world_size=world
     )
 
-    model, critic = build(config), PatchDiscriminator()
+    model, critic = build(config, len(pairs.values)), PatchDiscriminator()
     optimizer = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
     critic_optimizer = torch.optim.AdamW(critic.parameters(), config.face_rate, betas=(0.5, 0.9))
     parts = {"model": model, "critic": critic, "adam": optimizer, "critic_adam": critic_optimizer}
@@ -78,6 +79,12 @@ def pretrain(config: PretrainConfig) -> Path:
                 * match(seen.speech, seen.face, model.log_scale.exp(), labels, face_labels),
                 "mae": config.loss.mae * (decoded - seen.real).abs().mean(),
             }
+            if seen.speech_class is not None and seen.face_class is not None:
+                said = (
+                    F.cross_entropy(seen.speech_class.float(), labels, ignore_index=-1),
+                    F.cross_entropy(seen.face_class.float(), face_labels, ignore_index=-1),
+                )
+                terms["attribute"] = config.loss.attribute * torch.stack(said).mean()
             with accelerator.autocast():
                 if perceptual:
                     distance = perceptual(decoded, seen.real)
@@ -127,6 +134,7 @@ def pretrain(config: PretrainConfig) -> Path:
 
 def _groups(model: Collaboration, config: PretrainConfig) -> list[dict[str, object]]:
     speech = [*model.speech_encoder.parameters(), model.log_scale]
+    speech += [*model.classifier.parameters()] if model.classifier else []
     face = [*model.face_encoder.parameters(), *model.face_decoder.parameters()]
     return [
         {"params": speech, "lr": config.speech_rate, "base_lr": config.speech_rate},

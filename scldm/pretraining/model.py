@@ -26,17 +26,25 @@ class Seen:
     face: Tensor  # Z^f (B + extra, d)
     real: Tensor  # (B + extra, 3, S, S) in [-1, 1]
     decoded: Tensor  # D_Face(Z^f + noise), like `real`
+    speech_class: Tensor | None  # (B, values): logits of the value that matches
+    face_class: Tensor | None  # (B + extra, values)
 
 
 class Collaboration(nn.Module):
-    """E_Speech, E_Face, D_Face and the learnt temperature of L_cl."""
+    """E_Speech, E_Face, D_Face, the learnt temperature of L_cl, and a classifier if there is one.
 
-    def __init__(self, encoders: Encoders, latent_noise: float) -> None:
+    The classifier is linear and the same for Z^s and Z^f; it names the value that matches.
+    """
+
+    def __init__(
+        self, encoders: Encoders, latent_noise: float, classifier: nn.Linear | None = None
+    ) -> None:
         super().__init__()
         self.speech_encoder = encoders.speech_encoder
         self.face_encoder = encoders.face_encoder
         self.face_decoder = encoders.face_decoder
         self.latent_noise = latent_noise
+        self.classifier = classifier
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
 
     @property
@@ -51,11 +59,16 @@ class Collaboration(nn.Module):
         rms = latents.detach().float().square().mean().sqrt()
         decoded = self.face_decoder(latents + self.latent_noise * rms * noise)
         speech = self.speech_encoder(spectrogram(audio))
-        return Seen(speech, latents.flatten(1), real, decoded)
+        face = latents.flatten(1)
+        if self.classifier is None:
+            return Seen(speech, face, real, decoded, None, None)
+        return Seen(speech, face, real, decoded, self.classifier(speech), self.classifier(face))
 
 
-def build(config: PretrainConfig) -> Collaboration:
+def build(config: PretrainConfig, values: int = 0) -> Collaboration:
     """The networks that `config` describes, with weights drawn from its seed.
+
+    `values`: how many values the column that matches has, for the classifier.
 
     Raises InputError when the image side does not go through the encoder's pools.
     """
@@ -74,5 +87,6 @@ def build(config: PretrainConfig) -> Collaboration:
     )
     if config.face.weights:
         start_face_encoder(encoders.face_encoder, config.face.weights)
-    model = Collaboration(encoders, config.loss.latent_noise)
+    classifier = nn.Linear(latent_dim, values) if config.loss.attribute and values else None
+    model = Collaboration(encoders, config.loss.latent_noise, classifier)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from scldm.core.seeding import numpy_generator
-from scldm.data.augment import noise_like, room, through_codec, vary_recording, vary_voice
+from scldm.data.augment import (
+    noise_like,
+    room,
+    through_codec,
+    vary_recording,
+    vary_voice,
+    without_bands,
+    without_stretches,
+)
 from scldm.data.spectrogram import RATE, SAMPLES
 
 
@@ -113,3 +121,18 @@ def test_a_room_begins_with_the_direct_sound_and_decays_by_60_decibels(high: boo
     fall = 10 * np.log10(np.mean(tail[:part] ** 2) / np.mean(tail[-part:] ** 2))
     assert abs(fall - 54) < 3  # nine tenths of 60
     assert abs(np.sqrt(np.sum(tail**2)) - (0.6 if high else 0.1)) < 0.03
+
+
+def test_holes_are_as_wide_as_stated() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, SAMPLES)
+    whole = np.abs(np.fft.rfft(noise))
+    for step in range(20):
+        rng = numpy_generator(0, "holes", step)
+        left = np.abs(np.fft.rfft(without_bands(noise, rng)))
+        gone = left < 1e-9 * whole.max()
+        assert 0 < gone.mean() <= 2 * 950 / (RATE / 2) + 1e-4
+        np.testing.assert_allclose(left[~gone], whole[~gone], rtol=1e-6)
+        heard = without_stretches(noise, rng)
+        silent = heard == 0
+        assert 0 < silent.sum() <= 2 * 0.8 * RATE
+        assert np.array_equal(heard[~silent], noise[~silent])

@@ -99,6 +99,6 @@ def test_frequency_pools_make_it_small_and_too_many_are_refused() -> None:
     def width(stride: int, pools: int) -> int:
         return SpeechEncoder(8, (4,) * 9, 8, stride, pools).head[0].in_features
 
-    assert (width(1, 0), width(1, 2)) == (4 * 57, 4 * 11)
+    assert (width(1, 0), width(1, 2)) == (4 * 57, 4 * 12)
     with pytest.raises(InputError, match="^speech: first_stride 2, frequency_pools 4: does not"):
         width(2, 4)

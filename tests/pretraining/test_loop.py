@@ -29,7 +29,8 @@ from scldm.pretraining.loop import latent_noise, pretrain, share
 
 Make = Callable[..., PretrainConfig]
 EVERYTHING: dict[str, Any] = {
-    "loss": {"perceptual": "none", "adversarial": 0.1, "adversarial_from": 2, "latent_noise": 0.1},
+    "loss": {"perceptual": "none", "adversarial": 0.1, "adversarial_from": 2, "latent_noise": 0.1,
+             "attribute": 0.5, "centre": True},
     "decay": "cosine", "weight_decay": 0.01, "save_every": 4,
 }  # fmt: skip
 

@@ -59,8 +59,24 @@ def test_each_loss_teaches_its_networks(config: PretrainConfig, pairs: Pairs) ->
     assert model.log_scale.grad is not None and model.log_scale.grad != 0
 
 
-def test_every_parameter_has_its_rate_once(config: PretrainConfig) -> None:
-    model = build(config)
+def test_one_classifier_names_what_matches_from_either_latent(
+    config: PretrainConfig, pairs: Pairs
+) -> None:
+    assert build(config, values=14).classifier is None  # the paper
+    asked = config.model_copy(update={"loss": config.loss.model_copy(update={"attribute": 1.0})})
+    model, plain = build(asked, values=14), build(config).state_dict()
+    assert all(torch.equal(plain[k], v) for k, v in model.state_dict().items() if k in plain)
+    seen = see(model, pairs)
+    assert seen.speech_class is not None and seen.face_class is not None
+    assert seen.speech_class.shape == (4, 14) and seen.face_class.shape == (6, 14)
+    assert torch.equal(seen.speech_class, model.classifier(seen.speech))
+    assert torch.equal(seen.face_class, model.classifier(seen.face))
+
+
+@pytest.mark.parametrize("attribute", [0.0, 1.0])
+def test_every_parameter_has_its_rate_once(config: PretrainConfig, attribute: float) -> None:
+    loss = config.loss.model_copy(update={"attribute": attribute})
+    model = build(config.model_copy(update={"loss": loss}), values=3)
     speech, face = _groups(model, config)
     assert (speech["lr"], face["lr"]) == (1e-3, 1e-4)  # the paper's
     ids = [id(p) for group in (speech, face) for p in group["params"]]  # type: ignore[attr-defined]
