@@ -88,6 +88,7 @@ def contents(folder: Path, command: str) -> dict[str, str]:
             Image.open(f).tobytes() if command == "generate" else f.read_bytes()
         ).hexdigest()
         for f in files if f.is_file() and f.name not in ("facts.json", "hashes.json")
+        and not f.name.startswith(".")  # what a killed process leaves is hidden
     }  # fmt: skip
 
 
@@ -103,7 +104,7 @@ def test_the_same_command_mends_a_fault_at_any_point(
     assert status == 0 and total and wanted
     folder = tmp_path / "faulty"
     for fail in (full, kill):
-        for point in range(1, total + 1):
+        for point in range(1, total + 1, 1 if total < 20 else 4):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir()
             argv = words(command, chain, population, clip, folder)
