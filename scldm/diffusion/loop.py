@@ -1,7 +1,9 @@
-"""Stage 2's loop: the speech-conditioned latent diffusion model with the face prior."""
+"""Stage 2: the speech-conditioned latent diffusion model with the face prior."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,10 @@ from torchvision.utils import make_grid
 
 from scldm.core.artifact import staged, write_hashes, write_json
 from scldm.core.errors import InputError
-from scldm.core.progress import Progress
-from scldm.core.run import RunFolder, any_process, device_name, per_process, require_finite
+from scldm.core.run import RunFolder, device_name, per_process, require_finite
 from scldm.core.schedule import decay
 from scldm.core.seeding import torch_generator
+from scldm.core.steps import run_steps
 from scldm.data.pairs import Pairs
 from scldm.diffusion.cache import LatentCache, cache_latents
 from scldm.diffusion.config import TrainConfig
@@ -34,69 +36,92 @@ def train(config: TrainConfig) -> Path:
     The same call resumes a stopped run and ends with the same bits. SIGTERM saves and stops.
     """
     accelerator = Accelerator(mixed_precision=config.precision)
-    out, device, world = Path(config.out), accelerator.device, accelerator.num_processes
-    each = per_process("batch", config.batch, world)
+    device = accelerator.device
+    per_process("batch", config.batch, accelerator.num_processes)
     encoders, prior = load_inputs(config)
     with accelerator.main_process_first():
-        cache, held_out = (
-            latents(config, encoders, split, device) for split in ("train", "val")
-        )
-    scale = cache.scale()
-    shift = config.beta * scale * prior.mean.to(device) if prior and config.beta else None
-    path = noise_path(config.schedule)
-    denoiser = build(config, encoders, config.seed)
-    optimizer = torch.optim.AdamW(
-        denoiser.parameters(), config.rate, weight_decay=config.weight_decay
-    )
-    ema = EMAModel(denoiser.parameters(), decay=config.ema, use_ema_warmup=True, power=3 / 4)
-    parts = {"denoiser": denoiser, "adam": optimizer, "ema": ema}
-    run = RunFolder(out, config.model_dump(mode="json"), parts)
-    model, optimizer = accelerator.prepare(denoiser, optimizer)
-    ema.to(device)
-    first = run.resume()
-    chief = accelerator.is_main_process
-    board = SummaryWriter(str(out / "logs"), purge_step=first) if chief else None
+        cache, held_out = (latents(config, encoders, split, device) for split in ("train", "val"))
+    training = Training(config, accelerator, build(config, encoders, config.seed), cache, prior)
 
-    with run.interruptible(), Progress("train", config.steps, first) as progress:
-        for step in range(first, config.steps):
-            z0, speech = cache.draw(config.seed, step * world + accelerator.process_index, each)
-            g = torch_generator(config.seed, f"noise-{accelerator.process_index}", step)
-            loss = diffusion_loss(
-                model, path, config, z0 * scale, speech, shift, g, config.condition_dropout
-            )
-            require_finite(loss, step)
-            factor = min(1, (step + 1) / config.warmup) * decay(config.decay, step / config.steps)
-            for group in optimizer.param_groups:
-                group["lr"] = config.rate * factor
-            optimizer.zero_grad()
-            accelerator.backward(loss)
-            optimizer.step()
-            ema.step(denoiser.parameters())
+    path, scale, shift = training.path, training.scale, training.shift
 
-            progress.update(loss=loss.item())
-            last = step + 1 == config.steps
-            if board and (last or step % config.log_every == 0):
-                board.add_scalar("train/loss", loss.item(), step)
-            if board and (last or (step + 1) % config.sample_every == 0):
-                ema.store(denoiser.parameters())
-                ema.copy_to(denoiser.parameters())
-                value = held_out_loss(denoiser, path, config, held_out, scale, shift)
-                board.add_scalar("val/loss", value, step)
-                picture = portraits(denoiser, path, config, encoders, held_out, scale, prior)
-                board.add_image("portraits", picture, step)
-                ema.restore(denoiser.parameters())
-            stop = any_process(run.stop, accelerator)
-            if chief and (stop or last or (step + 1) % config.save_every == 0):
-                run.save(step + 1)
-            if stop:
-                raise SystemExit(f"stopped after step {step + 1}; the same command resumes")
-    if board:
-        board.close()
-        ema.copy_to(denoiser.parameters())
-        value = held_out_loss(denoiser, path, config, held_out, scale, shift)
-        publish(denoiser, config, scale, shift, {"val_loss": value, "machine": device_name()})
+    def look(board: SummaryWriter, step: int) -> None:
+        with training.averaged() as denoiser:
+            value = held_out_loss(denoiser, path, config, held_out, scale, shift)
+            picture = portraits(denoiser, path, config, encoders, held_out, scale, prior)
+        board.add_scalar("val/loss", value, step)
+        board.add_image("portraits", picture, step)
+
+    first = training.run.resume()
+    run_steps("train", config, training.run, accelerator, first, training.step, look)
+    if accelerator.is_main_process:
+        with training.averaged() as denoiser:
+            value = held_out_loss(denoiser, path, config, held_out, scale, shift)
+            facts = {"val_loss": value, "machine": device_name()}
+            publish(denoiser, config, scale, shift, facts)
     accelerator.wait_for_everyone()
-    return out / "denoiser"
+    return Path(config.out) / "denoiser"
+
+
+class Training:
+    """Denoiser, optimizer and averaged weights of stage 2, and one step of them.
+
+    Args:
+        config: stage 2's.
+        accelerator: processes, device and precision.
+        denoiser: what is trained.
+        cache: latents of the training split; their RMS fixes the scale.
+        prior: Z_prior, where there is one.
+    """
+
+    def __init__(
+        self, config: TrainConfig, accelerator: Accelerator, denoiser: Denoiser,
+        cache: LatentCache, prior: FacePrior | None,
+    ) -> None:
+        self.config, self.accelerator, self.cache = config, accelerator, cache
+        self.path, self.scale = noise_path(config.schedule), cache.scale()
+        self.shift = None
+        if prior and config.beta:
+            self.shift = config.beta * self.scale * prior.mean.to(accelerator.device)
+        adam = torch.optim.AdamW(
+            denoiser.parameters(), config.rate, weight_decay=config.weight_decay
+        )
+        self.denoiser = denoiser
+        self.ema = EMAModel(
+            denoiser.parameters(), decay=config.ema, use_ema_warmup=True, power=3 / 4
+        )
+        parts = {"denoiser": denoiser, "adam": adam, "ema": self.ema}
+        self.run = RunFolder(config.out, config.model_dump(mode="json"), parts)
+        self.wrapped, self.adam = accelerator.prepare(denoiser, adam)
+        self.ema.to(accelerator.device)
+
+    def step(self, step: int) -> dict[str, float]:
+        """One step on this process's share of the batch; its loss."""
+        config, rank, world = (
+            self.config, self.accelerator.process_index, self.accelerator.num_processes
+        )
+        z0, speech = self.cache.draw(config.seed, step * world + rank, config.batch // world)
+        loss = diffusion_loss(
+            self.wrapped, self.path, config, z0 * self.scale, speech, self.shift,
+            torch_generator(config.seed, f"noise-{rank}", step), config.condition_dropout,
+        )
+        require_finite(loss, step)
+        factor = min(1, (step + 1) / config.warmup) * decay(config.decay, step / config.steps)
+        for group in self.adam.param_groups:
+            group["lr"] = config.rate * factor
+        self.adam.zero_grad()
+        self.accelerator.backward(loss)
+        self.adam.step()
+        self.ema.step(self.denoiser.parameters())
+        return {"loss": loss.item()}
+
+    @contextmanager
+    def averaged(self) -> Iterator[Denoiser]:
+        """Within: the denoiser has the averaged weights."""
+        self.ema.store(self.denoiser.parameters())
+        self.ema.copy_to(self.denoiser.parameters())
+        yield self.denoiser
+        self.ema.restore(self.denoiser.parameters())
 
 
 def diffusion_loss(

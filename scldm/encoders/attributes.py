@@ -77,12 +77,17 @@ class FaceAttributes(ModelMixin, ConfigMixin):
         return Attributes(features, self.gender(features), self.age(features), labels)
 
     def maps(self, faces: Tensor) -> list[Tensor]:
-        """Feature maps of each stage of a "vgg" trunk, before its pool: [(B, width, s, s), ...]."""
+        """Feature maps of each stage of a "vgg" trunk, before its pool: [(B, width, s, s), ...].
+
+        Its pools average here: gradients through maxima draw a grid into what is trained on them.
+        """
         maps, x = [], self._resize(faces)
         for layer in self.trunk:
             if isinstance(layer, nn.MaxPool2d):
                 maps.append(x)
-            x = layer(x)
+                x = F.avg_pool2d(x, 2)
+            else:
+                x = layer(x)
         return maps
 
 

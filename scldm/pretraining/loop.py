@@ -1,30 +1,26 @@
-"""Stage 1's loop: collaborative contrastive pre-training."""
+"""Stage 1: collaborative contrastive pre-training."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.nn import functional as F
 from torch.utils.tensorboard import SummaryWriter
 
-from scldm.core.progress import Progress
-from scldm.core.run import RunFolder, any_process, device_name, per_process, require_finite
+from scldm.core.run import RunFolder, device_name, per_process, require_finite
 from scldm.core.schedule import decay
 from scldm.core.seeding import torch_generator
+from scldm.core.steps import run_steps
 from scldm.data.pairs import PairBatch, Pairs, batches
 from scldm.encoders.bundle import save_encoders
 from scldm.pretraining.config import PretrainConfig
-from scldm.pretraining.losses import (
-    MatchLoss,
-    PatchDiscriminator,
-    hinge,
-    perceptual_loss,
-)
+from scldm.pretraining.losses import PatchDiscriminator, hinge
 from scldm.pretraining.model import Collaboration, Seen, build
+from scldm.pretraining.objective import Objective
 from scldm.pretraining.validation import latent_statistics, reconstructions, validate
 
 
@@ -34,102 +30,94 @@ def pretrain(config: PretrainConfig) -> Path:
     The same call resumes a stopped run and ends with the same bits. SIGTERM saves and stops.
     """
     accelerator = Accelerator(mixed_precision=config.precision)
-    out, device, world = Path(config.out), accelerator.device, accelerator.num_processes
+    out, device = Path(config.out), accelerator.device
     for key in ("batch", "extra_faces"):
-        per_process(key, getattr(config, key), world)
+        per_process(key, getattr(config, key), accelerator.num_processes)
     with accelerator.main_process_first():
         pairs = Pairs(config.data, out / "cache")
         held_out = Pairs(config.data.model_copy(update={"variants": 0}), out / "cache", "val")
-    perceptual = perceptual_loss(config.loss.perceptual, config.loss.network)
-    perceptual = perceptual.to(device) if perceptual else None
-    match = MatchLoss(
-        config.loss.centre, gather_with_grad=True, rank=accelerator.process_index, world_size=world
-    )
+    training = Pretraining(config, accelerator, len(pairs.values))
+    model = training.model
 
-    model, critic = build(config, len(pairs.values)), PatchDiscriminator()
-    optimizer = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
-    critic_optimizer = torch.optim.AdamW(critic.parameters(), config.face_rate, betas=(0.5, 0.9))
-    parts = {"model": model, "critic": critic, "adam": optimizer, "critic_adam": critic_optimizer}
-    run = RunFolder(out, config.model_dump(mode="json"), parts)
-    wrapped, critic, optimizer, critic_optimizer = accelerator.prepare(
-        model, critic, optimizer, critic_optimizer
+    def look(board: SummaryWriter, step: int) -> None:
+        for name, value in validate(model, held_out, device).items():
+            board.add_scalar(f"val/{name}", value, step)
+        board.add_image("faces", reconstructions(model, held_out, device), step)
+
+    first = training.run.resume()
+    steps, workers = range(first, config.steps), config.data.workers
+    data = batches(pairs, config.seed, steps, config.batch, config.extra_faces, workers)
+    run_steps(
+        "pretrain", config, training.run, accelerator, first,
+        lambda step: training.step(step, data), look,
     )
-    first = run.resume()
-    board = None
     if accelerator.is_main_process:
-        board = SummaryWriter(str(out / "logs"), purge_step=first)
-    steps = range(first, config.steps)
-    data = batches(pairs, config.seed, steps, config.batch, config.extra_faces, config.data.workers)
-
-    with run.interruptible(), Progress("pretrain", config.steps, first) as progress:
-        for step in steps:
-            batch = share(next(data), accelerator.process_index, world)
-            factor = decay(config.decay, step / config.steps)
-            for group in (*optimizer.param_groups, *critic_optimizer.param_groups):
-                group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
-            noise = latent_noise(config, step, len(batch.faces), accelerator.process_index)
-            with accelerator.autocast():
-                seen: Seen = wrapped(
-                    batch.audio.to(device), batch.faces.to(device), noise.to(device)
-                )
-            decoded = seen.decoded.float()
-            labels, face_labels = batch.labels.to(device), batch.face_labels.to(device)
-            terms = {
-                "contrastive": config.loss.contrastive
-                * match(seen.speech, seen.face, model.log_scale.exp(), labels, face_labels),
-                "mae": config.loss.mae * (decoded - seen.real).abs().mean(),
-            }
-            if seen.speech_class is not None and seen.face_class is not None:
-                said = (
-                    F.cross_entropy(seen.speech_class.float(), labels, ignore_index=-1),
-                    F.cross_entropy(seen.face_class.float(), face_labels, ignore_index=-1),
-                )
-                terms["attribute"] = config.loss.attribute * torch.stack(said).mean()
-            with accelerator.autocast():
-                if perceptual:
-                    distance = perceptual(decoded, seen.real)
-                    terms["perceptual"] = config.loss.perceptual_weight * distance
-                adversarial = config.loss.adversarial > 0 and step >= config.loss.adversarial_from
-                if adversarial:
-                    terms["adversarial"] = -config.loss.adversarial * critic(decoded).float().mean()
-            loss = torch.stack(list(terms.values())).sum()
-            require_finite(loss, step)
-            optimizer.zero_grad()
-            accelerator.backward(loss)
-            optimizer.step()
-            model.log_scale.data.clamp_(0, math.log(100))
-            if adversarial:
-                with accelerator.autocast():
-                    terms["critic"] = hinge(critic(seen.real), critic(decoded.detach()))
-                critic_optimizer.zero_grad()
-                accelerator.backward(terms["critic"])
-                critic_optimizer.step()
-
-            shown = {name: term.item() for name, term in terms.items()}
-            progress.update(**shown)
-            last = step + 1 == config.steps
-            if board and (last or step % config.log_every == 0):
-                for name, value in {**shown, **latent_statistics(seen.face)}.items():
-                    board.add_scalar(f"train/{name}", value, step)
-            if board and (last or (step + 1) % config.sample_every == 0):
-                for name, value in validate(model, held_out, device).items():
-                    board.add_scalar(f"val/{name}", value, step)
-                board.add_image("faces", reconstructions(model, held_out, device), step)
-            stop = any_process(run.stop, accelerator)
-            save = stop or last or (step + 1) % config.save_every == 0
-            if accelerator.is_main_process and save:
-                run.save(step + 1)
-            if stop:
-                raise SystemExit(
-                    f"stopped after step {step + 1}; the same command goes on from there"
-                )
-    if board:
-        board.close()
         facts = {"stage": "pretraining", "config": config.model_dump(mode="json"),
                  "val": validate(model, held_out, device), "machine": device_name()}
         save_encoders(model.eval().encoders, out / "encoders", facts)
     accelerator.wait_for_everyone()
     return out / "encoders"
+
+
+class Pretraining:
+    """Networks, optimizers and objective of stage 1, and one step of them.
+
+    Args:
+        config: stage 1's.
+        accelerator: processes, device and precision.
+        values: how many values of the matching column there are.
+    """
+
+    def __init__(self, config: PretrainConfig, accelerator: Accelerator, values: int) -> None:
+        self.config, self.accelerator = config, accelerator
+        rank, world = accelerator.process_index, accelerator.num_processes
+        self.objective = Objective(config.loss, rank, world).to(accelerator.device)
+        self.model, critic = build(config, values), PatchDiscriminator()
+        adam = torch.optim.AdamW(_groups(self.model, config), weight_decay=config.weight_decay)
+        critic_adam = torch.optim.AdamW(critic.parameters(), config.face_rate, betas=(0.5, 0.9))
+        parts = {"model": self.model, "critic": critic, "adam": adam, "critic_adam": critic_adam}
+        self.run = RunFolder(config.out, config.model_dump(mode="json"), parts)
+        self.wrapped, self.critic, self.adam, self.critic_adam = accelerator.prepare(
+            self.model, critic, adam, critic_adam
+        )
+
+    def step(self, step: int, data: Iterator[PairBatch]) -> dict[str, float]:
+        """One step of encoders and decoder, and of the critic where there is one; its terms."""
+        config, accelerator = self.config, self.accelerator
+        rank, device = accelerator.process_index, accelerator.device
+        batch = share(next(data), rank, accelerator.num_processes)
+        factor = decay(config.decay, step / config.steps)
+        for group in (*self.adam.param_groups, *self.critic_adam.param_groups):
+            group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
+        noise = latent_noise(config, step, len(batch.faces), rank)
+        adversarial = config.loss.adversarial > 0 and step >= config.loss.adversarial_from
+        with accelerator.autocast():
+            seen: Seen = self.wrapped(
+                batch.audio.to(device), batch.faces.to(device), noise.to(device)
+            )
+            terms = self.objective(
+                seen, self.model.log_scale.exp(), batch.labels.to(device),
+                batch.face_labels.to(device), self.critic if adversarial else None,
+            )
+        loss = torch.stack(list(terms.values())).sum()
+        require_finite(loss, step)
+        self.adam.zero_grad()
+        accelerator.backward(loss)
+        self.adam.step()
+        self.model.log_scale.data.clamp_(0, math.log(100))
+        if adversarial:
+            terms["critic"] = self._critic_step(seen)
+        shown = {name: term.item() for name, term in terms.items()}
+        return {**shown, **latent_statistics(seen.face)}
+
+    def _critic_step(self, seen: Seen) -> Tensor:
+        with self.accelerator.autocast():
+            decoded = seen.decoded.detach().float()
+            loss = hinge(self.critic(seen.real), self.critic(decoded))
+        self.critic_adam.zero_grad()
+        self.accelerator.backward(loss)
+        self.critic_adam.step()
+        return loss
 
 
 def _groups(model: Collaboration, config: PretrainConfig) -> list[dict[str, object]]:

@@ -40,8 +40,15 @@ class MatchLoss(ClipLoss):
         """L_cl () of speech (B, d) and face (F, d), of any norm.
 
         scale () is 1 / temperature; labels (B,) and face_labels (F,) are equal where clip and face
-        match; without face_labels the faces have those of the clips.
+        match; without face_labels the faces have those of the clips. Computed in float32.
         """
+        with torch.autocast(speech.device.type, enabled=False):
+            return self._loss(speech, face, scale, labels, face_labels)
+
+    def _loss(
+        self, speech: Tensor, face: Tensor, scale: Tensor, labels: Tensor,
+        face_labels: Tensor | None,
+    ) -> Tensor:
         directions = [F.normalize(z.float(), dim=1) for z in (speech, face)]
         if self.centre:
             means = self._means(directions)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +18,7 @@ from torch import Tensor
 from scldm.core.artifact import check_hashes, load_tensors, read_json, save_tensors
 from scldm.core.config import load_config
 from scldm.core.errors import InputError
-from scldm.core.progress import Progress
 from scldm.core.schedule import decay
-from scldm.diffusion import loop
 from scldm.diffusion.cache import LatentCache
 from scldm.diffusion.config import TrainConfig
 from scldm.diffusion.loop import (
@@ -37,25 +32,10 @@ from scldm.diffusion.loop import (
 from scldm.diffusion.path import noise_path
 from scldm.pretraining.config import PretrainConfig
 from scldm.prior.file import load_prior
+from tests.stop import stopped_after
 
 Make = Callable[..., TrainConfig]
 CONFIGS = Path(__file__).parents[2] / "configs"
-
-
-@contextmanager
-def stopped_after(step: int) -> Iterator[None]:
-    """SIGTERM reaches this process while step `step` ends."""
-
-    class Stopping(Progress):
-        def update(self, count: int = 1, **note: float) -> None:
-            super().update(count, **note)
-            if self.done == step:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "Progress", Stopping)
-        with pytest.raises(SystemExit, match=f"stopped after step {step};"):
-            yield
 
 
 def last(config: TrainConfig) -> Path:

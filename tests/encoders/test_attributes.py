@@ -25,17 +25,30 @@ def test_three_heads_and_the_features(
     assert said.labels.shape == (3, len(labels))
 
 
-def test_maps_are_the_inputs_of_the_pools() -> None:
+def test_maps_are_those_of_the_trunk_with_mean_pools() -> None:
     torch.manual_seed(0)
     network = FaceAttributes("vgg", (4, 8, 16), 32).eval()
     faces = torch.rand(2, 3, 32, 32) * 2 - 1
-    seen: list[torch.Tensor] = []
-    for layer in network.trunk:
-        if isinstance(layer, nn.MaxPool2d):
-            layer.register_forward_pre_hook(lambda _, x: seen.append(x[0].clone()))
     maps = network.maps(faces)
     assert [tuple(m.shape) for m in maps] == [(2, 4, 32, 32), (2, 8, 16, 16), (2, 16, 8, 8)]
+    layers = [nn.AvgPool2d(2) if isinstance(x, nn.MaxPool2d) else x for x in network.trunk]
+    seen: list[torch.Tensor] = []
+    for layer in layers:
+        if isinstance(layer, nn.AvgPool2d):
+            layer.register_forward_pre_hook(lambda _, x: seen.append(x[0].clone()))
+    nn.Sequential(*layers)(faces.contiguous(memory_format=torch.channels_last))
     assert all(map(torch.equal, maps, seen))  # and nothing was changed in place afterwards
+
+
+def test_every_pixel_pulls_on_the_maps() -> None:
+    """Maximum pools would let most pixels go."""
+    torch.manual_seed(0)
+    network = FaceAttributes("vgg", (4, 8, 16), 128).eval()
+    flat = torch.full((1, 3, 128, 128), 0.2, requires_grad=True)
+    network.maps(flat)[2].square().sum().backward()
+    assert flat.grad is not None
+    inner = flat.grad[0, :, 60:68, 60:68]  # away from the padding: the same everywhere
+    assert (inner.amax((1, 2)) - inner.amin((1, 2))).max() < 1e-5 * inner.abs().max()
 
 
 def test_the_two_architectures_share_no_weight_shapes_but_the_heads() -> None:

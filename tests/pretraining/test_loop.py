@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +18,11 @@ import torch
 from safetensors.torch import load_file
 
 from scldm.core.errors import InputError
-from scldm.core.progress import Progress
 from scldm.data.pairs import Pairs
 from scldm.encoders.bundle import encoder_facts, load_encoders
-from scldm.pretraining import loop
 from scldm.pretraining.config import PretrainConfig
 from scldm.pretraining.loop import latent_noise, pretrain, share
+from tests.stop import stopped_after
 
 Make = Callable[..., PretrainConfig]
 EVERYTHING: dict[str, Any] = {
@@ -33,22 +30,6 @@ EVERYTHING: dict[str, Any] = {
              "attribute": 0.5, "centre": True},
     "decay": "cosine", "weight_decay": 0.01, "save_every": 4,
 }  # fmt: skip
-
-
-@contextmanager
-def stopped_after(step: int) -> Iterator[None]:
-    """SIGTERM reaches this process while step `step` ends."""
-
-    class Stopping(Progress):
-        def update(self, count: int = 1, **note: float) -> None:
-            super().update(count, **note)
-            if self.done == step:
-                os.kill(os.getpid(), signal.SIGTERM)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "Progress", Stopping)
-        with pytest.raises(SystemExit, match=f"stopped after step {step};"):
-            yield
 
 
 def last(config: PretrainConfig) -> Path:
