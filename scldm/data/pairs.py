@@ -158,16 +158,24 @@ class Pairs:
         labels = self.label[clips]
         rows = [int(rng.choice(self.pools[label])) for label in labels]
         rows += rng.integers(len(self.faces), size=extra).tolist()
+        faces = self._flipped(rows, rng)
+        return PairBatch(
+            torch.from_numpy(np.stack([self.clips.augmented(clip, rng) for clip in clips])),
+            faces, torch.from_numpy(labels), torch.from_numpy(self.face_label[rows]),
+        )
+
+    def draw_faces(self, seed: int, step: int, count: int) -> torch.Tensor:
+        """`count` faces of (seed, step), matched or not, half of them flipped, as in `batch`."""
+        rng = numpy_generator(seed, "faces", step)
+        return self._flipped(rng.integers(len(self.faces), size=count).tolist(), rng)
+
+    def _flipped(self, rows: list[int], rng: np.random.Generator) -> torch.Tensor:
         flips = rng.random(len(rows)) < 0.5
         faces = [
             self.faces[row][:, ::-1] if flip else self.faces[row]
             for row, flip in zip(rows, flips, strict=True)
         ]
-        return PairBatch(
-            torch.from_numpy(np.stack([self.clips.augmented(clip, rng) for clip in clips])),
-            torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2),
-            torch.from_numpy(labels), torch.from_numpy(self.face_label[rows]),
-        )
+        return torch.from_numpy(np.stack(faces)).permute(0, 3, 1, 2)
 
 
 def rows_by_value(column: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -63,6 +63,22 @@ class Losses(Config):
     latent_noise: NonNegativeFloat = 0.0
 
 
+class Refine(Config):
+    """After the steps of all networks the decoder goes on alone, by MAE and perceptual distance.
+
+    A step of faces alone costs a small part of one with clips, and Z^f no longer changes.
+
+    Attributes:
+        steps: how many; 0 is the paper.
+        batch: faces a step, over all processes.
+        rate: learning rate, which falls by a cosine.
+    """
+
+    steps: NonNegativeInt = 0
+    batch: PositiveInt = 32
+    rate: PositiveFloat = 1e-3
+
+
 class PretrainConfig(Config):
     """Stage 1: `scldm pretrain`.
 
@@ -86,6 +102,7 @@ class PretrainConfig(Config):
     speech_rate: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.0
     decay: Literal["none", "cosine"] = "none"
+    refine: Refine = Refine()
     precision: Literal["no", "bf16"] = "bf16"
     seed: NonNegativeInt = 0
     save_every: PositiveInt = 1000

@@ -13,14 +13,14 @@ from torch.utils.tensorboard import SummaryWriter
 
 from scldm.core.run import RunFolder, device_name, per_process, require_finite
 from scldm.core.schedule import decay
-from scldm.core.seeding import torch_generator
 from scldm.core.steps import run_steps
 from scldm.data.pairs import PairBatch, Pairs, batches
 from scldm.encoders.bundle import save_encoders
 from scldm.pretraining.config import PretrainConfig
 from scldm.pretraining.losses import PatchDiscriminator, hinge
-from scldm.pretraining.model import Collaboration, Seen, build
+from scldm.pretraining.model import Collaboration, Seen, build, latent_noise
 from scldm.pretraining.objective import Objective
+from scldm.pretraining.refine import refine
 from scldm.pretraining.validation import latent_statistics, reconstructions, validate
 
 
@@ -51,6 +51,8 @@ def pretrain(config: PretrainConfig) -> Path:
         "pretrain", config, training.run, accelerator, first,
         lambda step: training.step(step, data), look,
     )
+    if config.refine.steps:
+        refine(model, training.objective, config, accelerator, pairs, look)
     if accelerator.is_main_process:
         facts = {"stage": "pretraining", "config": config.model_dump(mode="json"),
                  "val": validate(model, held_out, device), "machine": device_name()}
@@ -89,7 +91,7 @@ class Pretraining:
         factor = decay(config.decay, step / config.steps)
         for group in (*self.adam.param_groups, *self.critic_adam.param_groups):
             group["lr"] = group.setdefault("base_lr", group["lr"]) * factor
-        noise = latent_noise(config, step, len(batch.faces), rank)
+        noise = latent_noise(config, "latent", step, len(batch.faces), rank)
         adversarial = config.loss.adversarial > 0 and step >= config.loss.adversarial_from
         with accelerator.autocast():
             seen: Seen = self.wrapped(
@@ -138,10 +140,3 @@ def share(batch: PairBatch, rank: int, world: int) -> PairBatch:
         batch.audio[rank::world], batch.faces[mine], batch.labels[rank::world],
         batch.face_labels[mine],
     )
-
-
-def latent_noise(config: PretrainConfig, step: int, count: int, rank: int) -> Tensor:
-    """Standard normal noise like Z^f for `count` faces, of (seed, step, rank)."""
-    side = config.data.image_size // 2 ** len(config.face.stages)
-    generator = torch_generator(config.seed, f"latent-{rank}", step)
-    return torch.randn(count, config.face.latent_channels, side, side, generator=generator)

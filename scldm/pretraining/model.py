@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from scldm.core.errors import InputError
+from scldm.core.seeding import torch_generator
 from scldm.data.faces import to_unit
 from scldm.data.spectrogram import spectrogram
 from scldm.encoders.bundle import Encoders
@@ -52,12 +53,16 @@ class Collaboration(nn.Module):
         """The three networks, as handed on to stage 2."""
         return Encoders(self.speech_encoder, self.face_encoder, self.face_decoder)
 
+    def with_noise(self, latents: Tensor, noise: Tensor) -> Tensor:
+        """Latents as the decoder sees them in training; standard normal noise, of their shape."""
+        rms = latents.detach().float().square().mean().sqrt()
+        return latents + self.latent_noise * rms * noise
+
     def forward(self, audio: Tensor, faces: Tensor, noise: Tensor) -> Seen:
         """audio (B, 96000), faces (B + extra, 3, S, S) uint8, noise like Z^f -> Seen."""
         real = to_unit(faces)
         latents = self.face_encoder(real)
-        rms = latents.detach().float().square().mean().sqrt()
-        decoded = self.face_decoder(latents + self.latent_noise * rms * noise)
+        decoded = self.face_decoder(self.with_noise(latents, noise))
         speech = self.speech_encoder(spectrogram(audio))
         face = latents.flatten(1)
         if self.classifier is None:
@@ -90,3 +95,10 @@ def build(config: PretrainConfig, values: int = 0) -> Collaboration:
     classifier = nn.Linear(latent_dim, values) if config.loss.attribute and values else None
     model = Collaboration(encoders, config.loss.latent_noise, classifier)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def latent_noise(config: PretrainConfig, stream: str, step: int, count: int, rank: int) -> Tensor:
+    """Standard normal noise like Z^f for `count` faces, of (seed, stream, step, rank)."""
+    side = config.data.image_size // 2 ** len(config.face.stages)
+    generator = torch_generator(config.seed, f"{stream}-{rank}", step)
+    return torch.randn(count, config.face.latent_channels, side, side, generator=generator)

@@ -35,10 +35,10 @@ class Objective(nn.Module):
         match. A critic adds the adversarial term.
         """
         weights, decoded = self.config, seen.decoded.float()
+        matched = self.match(seen.speech, seen.face, scale, labels, face_labels)
         terms = {
-            "contrastive": weights.contrastive
-            * self.match(seen.speech, seen.face, scale, labels, face_labels),
-            "mae": weights.mae * (decoded - seen.real).abs().mean(),
+            "contrastive": weights.contrastive * matched,
+            **self.reconstruction(decoded, seen.real),
         }
         if seen.speech_class is not None and seen.face_class is not None:
             said = (
@@ -46,8 +46,13 @@ class Objective(nn.Module):
                 F.cross_entropy(seen.face_class.float(), face_labels, ignore_index=-1),
             )
             terms["attribute"] = weights.attribute * torch.stack(said).mean()
-        if self.perceptual:
-            terms["perceptual"] = weights.perceptual_weight * self.perceptual(decoded, seen.real)
         if critic:
             terms["adversarial"] = -weights.adversarial * critic(decoded).float().mean()
+        return terms
+
+    def reconstruction(self, decoded: Tensor, real: Tensor) -> dict[str, Tensor]:
+        """The terms of L_r () by name, of faces (F, 3, S, S) float32 in [-1, 1]."""
+        terms = {"mae": self.config.mae * (decoded - real).abs().mean()}
+        if self.perceptual:
+            terms["perceptual"] = self.config.perceptual_weight * self.perceptual(decoded, real)
         return terms

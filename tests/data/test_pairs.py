@@ -138,6 +138,20 @@ def test_half_of_the_faces_are_flipped(pairs: Pairs) -> None:
     assert 0.4 < share < 0.6
 
 
+def test_faces_alone_are_of_seed_and_step(pairs: Pairs) -> None:
+    faces = pairs.draw_faces(1, 2, 40)
+    assert faces.shape == (40, 3, 32, 32) and faces.dtype == torch.uint8
+    assert torch.equal(faces, pairs.draw_faces(1, 2, 40))
+    assert not torch.equal(faces, pairs.draw_faces(1, 3, 40))
+    assert not torch.equal(faces, pairs.draw_faces(2, 2, 40))
+    known = torch.from_numpy(pairs.faces.copy()).permute(0, 3, 1, 2)
+    as_they_are = (faces[:, None] == known).flatten(2).all(2)
+    flipped = (faces[:, None] == known.flip(3)).flatten(2).all(2)
+    assert (as_they_are | flipped).any(1).all()
+    assert 8 < int(flipped.any(1).sum()) < 32
+    assert int((as_they_are | flipped).any(0).sum()) > len(known) // 2  # all of the split
+
+
 @pytest.mark.parametrize("workers", [0, 1])
 def test_too_few_speakers_is_one_line(pairs: Pairs, workers: int) -> None:
     with pytest.raises(InputError) as caught:

@@ -21,7 +21,8 @@ from scldm.core.errors import InputError
 from scldm.data.pairs import Pairs
 from scldm.encoders.bundle import encoder_facts, load_encoders
 from scldm.pretraining.config import PretrainConfig
-from scldm.pretraining.loop import latent_noise, pretrain, share
+from scldm.pretraining.loop import pretrain, share
+from scldm.pretraining.model import latent_noise
 from tests.stop import stopped_after
 
 Make = Callable[..., PretrainConfig]
@@ -155,11 +156,12 @@ def test_processes_share_a_batch_without_rest(pairs: Pairs) -> None:
 def test_noise_on_the_latent_is_of_seed_step_and_process(stage_one: Make) -> None:
     config = stage_one()
     torch.manual_seed(5)
-    one = latent_noise(config, 3, 6, 0)
+    one = latent_noise(config, "latent", 3, 6, 0)
     assert one.shape == (6, 8, 4, 4)
-    assert torch.equal(one, latent_noise(config, 3, 6, 0))
-    others = [latent_noise(config, 4, 6, 0), latent_noise(config, 3, 6, 1),
-              latent_noise(config.model_copy(update={"seed": 4}), 3, 6, 0)]  # fmt: skip
+    assert torch.equal(one, latent_noise(config, "latent", 3, 6, 0))
+    others = [latent_noise(config, "latent", 4, 6, 0), latent_noise(config, "latent", 3, 6, 1),
+              latent_noise(config, "refine", 3, 6, 0),
+              latent_noise(config.model_copy(update={"seed": 4}), "latent", 3, 6, 0)]  # fmt: skip
     assert not any(torch.equal(one, other) for other in others)
 
 
