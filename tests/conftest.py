@@ -39,7 +39,7 @@ def tiny(population: Path, one_thread: None) -> dict[str, Any]:
     """Plain values of a stage 1 that takes a fraction of a second a step; `out` is missing."""
     return {
         "data": {"faces": str(population), "speech": [str(population)], "match": "person",
-                 "image_size": 32, "variants": 1, "workers": 0},
+                 "image_size": 32, "augment": True, "variants": 1, "workers": 0},
         "speech": {"widths": [8] * 8 + [16], "hidden": 16, "first_stride": 2,
                    "frequency_pools": 2},
         "face": {"stages": [[8], [16], [16]], "latent_channels": 8},

@@ -40,6 +40,7 @@ def staged(path: str | Path) -> Iterator[Path]:
         _remove(part)
         yield part
         for written in (*part.rglob("*"), part):
+            _share(written)
             _sync(written)
         if part.is_dir() and path.exists():
             os.replace(path, aside)
@@ -57,6 +58,13 @@ def staged(path: str | Path) -> Iterator[Path]:
         if aside.exists() and not path.exists():
             os.replace(aside, path)
         _remove(aside)
+
+
+def _share(path: Path) -> None:
+    """Make a file as readable as its folder: safetensors' writer leaves it to its owner alone."""
+    if path.is_file():
+        with suppress(OSError):  # a file system without modes
+            path.chmod(path.stat().st_mode | path.parent.stat().st_mode & 0o444)
 
 
 def _sync(path: Path) -> None:

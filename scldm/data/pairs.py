@@ -37,8 +37,11 @@ class PairsConfig(Config):
         match: the column that a clip and its face share: `person`, or `gender` where voices and
             faces belong to different people.
         image_size: side of the aligned faces, pixels.
-        variants: augmented copies of each clip that are made once and kept as 16-bit PCM; with 0
-            each clip is read and augmented anew at every step, by the loader's workers.
+        augment: vary the voice and the recording of a clip each time (see `scldm.data.augment`);
+            off is the paper.
+        variants: six-second windows of each clip, in other voices with `augment`, that are made
+            once and kept as 16-bit PCM; with 0 each clip is read anew at every step, by the
+            loader's workers.
         workers: processes that prepare batches.
     """
 
@@ -46,6 +49,7 @@ class PairsConfig(Config):
     speech: tuple[str, ...]
     match: Literal["person", "gender"] = "person"
     image_size: PositiveInt = 256
+    augment: bool = False
     variants: NonNegativeInt = 0
     workers: NonNegativeInt = 1
 
@@ -63,15 +67,17 @@ class PairBatch:
 
 
 class Clips:
-    """The clips of several manifests as one list, augmented."""
+    """The clips of several manifests as one list."""
 
-    def __init__(self, paths: tuple[str, ...], split: str, variants: int, cache: Path) -> None:
+    def __init__(self, config: PairsConfig, split: str, cache: Path) -> None:
+        paths = config.speech
         here = [path for path in paths if (read_manifest(path)["split"] == split).any()]
+        self.augment = config.augment
         self.stores = [open_samples(path, split, "audio") for path in here]
         if not self.stores:
             raise InputError(f"{', '.join(paths)}: no clip in split {split}")
         self.index = [(s, row) for s in self.stores for row in range(len(s.manifest))]
-        self.kept = self._keep(variants, cache) if variants else None
+        self.kept = self._keep(config.variants, cache) if config.variants else None
 
     def column(self, name: str) -> np.ndarray:
         """Column `name` over all clips."""
@@ -82,32 +88,34 @@ class Clips:
         audio = self._read(clip)
         return fit_window(audio, max(0, len(audio) - SAMPLES) // 2)
 
-    def augmented(self, clip: int, rng: np.random.Generator) -> np.ndarray:
-        """Six seconds of a clip in another voice, text position and recording, float32 (96000,)."""
+    def drawn(self, clip: int, rng: np.random.Generator) -> np.ndarray:
+        """Six seconds from anywhere in a clip, float32 (96000,); augmented if the data ask so."""
         if self.kept is None:
-            return vary_recording(self._varied(clip, rng), rng)
-        kept = self.kept[clip, rng.integers(self.kept.shape[1])]
-        return vary_recording(kept.astype(np.float32) / 32767, rng)
+            audio = self._window(clip, rng)
+        else:
+            audio = self.kept[clip, rng.integers(self.kept.shape[1])].astype(np.float32) / 32767
+        return vary_recording(audio, rng) if self.augment else audio
 
     def _read(self, clip: int) -> np.ndarray:
         store, row = self.index[clip]
         return store.speech(row)
 
-    def _varied(self, clip: int, rng: np.random.Generator) -> np.ndarray:
+    def _window(self, clip: int, rng: np.random.Generator) -> np.ndarray:
         audio = self._read(clip)
-        start = rng.integers(max(1, len(audio) - SAMPLES + 1))
-        return fit_window(vary_voice(fit_window(audio, int(start)), rng), 0)
+        window = fit_window(audio, int(rng.integers(max(1, len(audio) - SAMPLES + 1))))
+        return fit_window(vary_voice(window, rng), 0) if self.augment else window
 
     def _keep(self, variants: int, cache: Path) -> np.ndarray:
         names = "-".join(store.manifest.digest[:8] for store in self.stores)
-        file = cache / f"speech-{names}-{variants}.npy"
+        kind = "voices" if self.augment else "windows"
+        file = cache / f"speech-{names}-{variants}-{kind}.npy"
         if not file.is_file():
             kept = np.empty((len(self.index), variants, SAMPLES), dtype=np.int16)
-            with Progress("augmenting clips", len(self.index)) as bar:
+            with Progress("preparing clips", len(self.index)) as bar:
                 for clip in range(len(kept)):
                     rng = numpy_generator(0, "variants", clip)
                     for variant in range(variants):
-                        audio = self._varied(clip, rng).clip(-1, 1)
+                        audio = self._window(clip, rng).clip(-1, 1)
                         kept[clip, variant] = np.rint(audio * 32767)
                     bar.update()
             with staged(file) as part, part.open("wb") as out:
@@ -126,7 +134,7 @@ class Pairs:
     """Matched clips and faces of one split."""
 
     def __init__(self, config: PairsConfig, cache: Path, split: str = "train") -> None:
-        self.clips = Clips(config.speech, split, config.variants, cache)
+        self.clips = Clips(config, split, cache)
         self.samples: Samples = open_samples(config.faces, split, "face")
         self.faces = load_faces(self.samples, config.image_size, cache, f"{split} faces")
         shared, people = self.clips.column(config.match), self.clips.column("person")
@@ -160,7 +168,7 @@ class Pairs:
         rows += rng.integers(len(self.faces), size=extra).tolist()
         faces = self._flipped(rows, rng)
         return PairBatch(
-            torch.from_numpy(np.stack([self.clips.augmented(clip, rng) for clip in clips])),
+            torch.from_numpy(np.stack([self.clips.drawn(clip, rng) for clip in clips])),
             faces, torch.from_numpy(labels), torch.from_numpy(self.face_label[rows]),
         )
 

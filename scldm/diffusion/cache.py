@@ -25,9 +25,9 @@ from scldm.encoders.bundle import Encoders
 class LatentCache:
     """Latents of one split, un-normalised.
 
-    faces (N, 2, C, s, s): each face and its mirror image. speech (M, 1 + views, d): each clip plain
-    and augmented. face_label (N,), speech_label (M,): equal where clip and face match; -1 matches
-    nothing. speaker (M,): index of the clip's person.
+    faces (N, 2, C, s, s): each face and its mirror image. speech (M, 1 + views, d): the middle of
+    each clip, then windows as training draws them. face_label (N,), speech_label (M,): equal where
+    clip and face match; -1 matches nothing. speaker (M,): index of the clip's person.
     """
 
     faces: Tensor
@@ -107,13 +107,13 @@ def encode_faces(encoders: Encoders, pairs: Pairs, device: torch.device) -> Tens
 
 
 def encode_clips(encoders: Encoders, pairs: Pairs, views: int, device: torch.device) -> Tensor:
-    """Z^s of each clip, plain and then augmented `views` times, (M, 1 + views, d) on the CPU."""
+    """Z^s of each clip's middle and `views` windows, (M, 1 + views, d) float32 on the CPU."""
     parts = []
     with Progress("encoding clips", len(pairs.clips.index)) as bar:
         for clip in range(len(pairs.clips.index)):
             rng = numpy_generator(0, "views", clip)
             audio = [pairs.clips.plain(clip)]
-            audio += [pairs.clips.augmented(clip, rng) for _ in range(views)]
+            audio += [pairs.clips.drawn(clip, rng) for _ in range(views)]
             batch = torch.from_numpy(np.stack(audio)).to(device)
             parts.append(encoders.speech_encoder(spectrogram(batch)).float().cpu())
             bar.update()

@@ -40,7 +40,7 @@ class TrainConfig(Config):
         encoders: folder that stage 1 wrote.
         prior: file that `scldm prior` wrote with these encoders; may be absent only with beta 0.
         beta: weight of the prior, Eq. 2.
-        views: augmented clips whose Z^s are cached, besides the plain one.
+        views: windows of a clip whose Z^s are cached, besides that of its middle.
         condition_dropout: share of samples trained without speech, for guidance.
         warmup: steps over which the learning rate rises.
         ema: decay of the averaged weights.

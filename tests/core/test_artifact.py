@@ -157,6 +157,14 @@ def test_tensors_and_facts_come_back(tmp_path: Path) -> None:
                for n, x in TENSORS.items())  # fmt: skip
 
 
+def test_a_file_is_as_readable_as_its_folder(tmp_path: Path) -> None:
+    for mode, wanted in ((0o700, 0o400), (0o755, 0o444)):
+        folder = tmp_path / oct(mode)
+        folder.mkdir(mode)
+        save_tensors(folder / "a.safetensors", {"x": torch.zeros(1)}, {})
+        assert (folder / "a.safetensors").stat().st_mode & 0o444 == wanted
+
+
 @pytest.mark.parametrize("keep", [0, 4, 20, -1])
 def test_a_truncated_or_missing_tensor_file_is_one_line(tmp_path: Path, keep: int) -> None:
     path = tmp_path / "a.safetensors"

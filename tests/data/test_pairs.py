@@ -92,7 +92,7 @@ def test_speakers_are_distinct_and_meet_their_own_face(pairs: Pairs) -> None:
 def test_the_clip_is_the_speakers(tiny: dict[str, Any], pairs: Pairs, cache: Path) -> None:
     """Clips are replaced by their number, which then shows in the batch."""
     marked = Pairs(PairsConfig.model_validate(tiny["data"]), cache)
-    marked.clips.augmented = lambda clip, rng: np.full(SAMPLES, clip, np.float32)  # type: ignore[method-assign]
+    marked.clips.drawn = lambda clip, rng: np.full(SAMPLES, clip, np.float32)  # type: ignore[method-assign]
     people, drawn = marked.clips.column("person"), set()
     for step in range(8):
         batch = marked.batch(0, step, 10)
@@ -203,3 +203,18 @@ def test_a_plain_clip_is_the_middle_of_its_recording(pairs: Pairs) -> None:
     audio = pairs.samples.speech(4)
     start = max(0, len(audio) - SAMPLES) // 2
     assert np.array_equal(pairs.clips.plain(4), audio[start : start + SAMPLES])
+
+
+@pytest.mark.parametrize("variants", [0, 2])
+def test_without_augmentation_a_drawn_clip_is_a_window_of_its_recording(
+    tiny: dict[str, Any], cache: Path, variants: int
+) -> None:
+    config = {**tiny["data"], "augment": False, "variants": variants}
+    pairs = Pairs(PairsConfig.model_validate(config), cache)
+    audio = pairs.samples.speech(4)
+    drawn = [pairs.clips.drawn(4, np.random.default_rng(k)) for k in range(4)]
+    starts = [np.abs(audio[: len(audio) - SAMPLES + 1] - x[0]) < 1e-4 for x in drawn]
+    for window, first in zip(drawn, starts, strict=True):
+        assert min(
+            np.abs(audio[at : at + SAMPLES] - window).max() for at in np.flatnonzero(first)
+        ) <= 1 / 32767
