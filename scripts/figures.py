@@ -22,10 +22,10 @@ from scldm.core.artifact import staged, write_text
 
 RESULTS = Path("docs/results/bundled")
 CURVES = {
-    "pretrain": ("train/contrastive", "val/match", "train/mae", "train/perceptual",
-                 "train/adversarial"),
+    "pretrain": ("train/contrastive", "val/match", "train/mae", "train/perceptual"),
+    "pretrain/refine": ("train/mae",),
     "train": ("train/loss",),
-}  # fmt: skip
+}
 MEASURED = {
     "figures": (RESULTS / "figures.md", RESULTS / "speed.md"),
     "table 1": (Path("face_prior/bundled.table1.md"),),

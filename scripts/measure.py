@@ -21,67 +21,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.utils import make_grid, save_image
 
 from scldm.cli import BUNDLED
 from scldm.core.artifact import write_json, write_text
 from scldm.core.errors import InputError
 from scldm.core.run import device_name
 from scldm.core.seeding import numpy_generator
-from scldm.data.faces import detector, find_landmarks, to_pixels, to_unit
+from scldm.data.faces import find_landmarks, to_unit
 from scldm.data.media import read_image
 from scldm.data.samples import Samples, load_faces, open_samples
 from scldm.evaluation.intervals import bootstrap
 from scldm.evaluation.judges import BUNDLED_JUDGE, BundledJudge
+from scldm.evaluation.quality import detected, kid
+from scldm.generation.grid import draw_portraits, save_grid
 from scldm.generation.pipeline import SpeechToFacePipeline
 
 PRIVATE = Path("runs/measure")
-
-
-def kid(judge: BundledJudge, a: Tensor, b: Tensor) -> dict[str, float]:
-    """Kernel distance on the judge's features (not Inception's: compare with nothing published)."""
-    from torchmetrics.image.kid import KernelInceptionDistance
-
-    size = min(len(a), len(b), 200)
-    torch.manual_seed(0)
-    metric = KernelInceptionDistance(_Features(judge), subsets=50, subset_size=size)
-    for real, faces in ((True, a), (False, b)):
-        for part in faces.split(100):
-            metric.update(part, real=real)
-    mean, spread = metric.compute()
-    return {"value": mean.item(), "std_over_subsets": spread.item()}
-
-
-class _Features(torch.nn.Module):
-    def __init__(self, judge: BundledJudge) -> None:
-        super().__init__()
-        self.judge = judge
-
-    def forward(self, faces: Tensor) -> Tensor:
-        return self.judge(faces).features
-
-
-def detected(faces: Tensor) -> np.ndarray:
-    """Whether MTCNN finds a face in each, (N,) bool; a border is added as for any tight crop."""
-    found = []
-    for face in faces:
-        picture = torch.nn.functional.pad(face[None], (16,) * 4, mode="replicate")
-        picture = torch.nn.functional.interpolate(picture, (192, 192), mode="bicubic")
-        boxes, _ = detector().detect(to_pixels(picture)[0].permute(1, 2, 0).numpy())
-        found.append(boxes is not None)
-    return np.array(found)
-
-
-def draw_portraits(pipeline: SpeechToFacePipeline, speech: Tensor, count: int) -> Tensor:
-    """`count` portraits of each Z^s (M, d), each from its own noise: faces (count M, 3, S, S)."""
-    parts = []
-    for k in range(count):
-        for start in range(0, len(speech), 64):
-            part = speech[start : start + 64]
-            seeds = range(k * len(speech) + start, k * len(speech) + start + len(part))
-            noise = torch.cat([pipeline.noise(seed, 0) for seed in seeds])
-            parts.append(pipeline.decode(pipeline.sample_latents(part, noise)))
-    return torch.cat(parts)
 
 
 @torch.no_grad()
@@ -192,11 +147,6 @@ def main() -> None:
     picks = speech[torch.linspace(0, len(speech) - 1, 64).long()]
     save_grid(draw_portraits(pipeline, picks, 1), 8, args.out / "portraits.png")
     print((args.out / "figures.md").read_text())
-
-
-def save_grid(faces: Tensor, columns: int, path: Path) -> None:
-    """Faces (N, 3, S, S) in [-1, 1] as one picture."""
-    save_image(make_grid(faces, columns, normalize=True, value_range=(-1, 1)), path)
 
 
 def table(figures: dict[str, Any], shares: dict[str, Any]) -> str:

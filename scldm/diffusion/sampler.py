@@ -11,7 +11,7 @@ from torch import Tensor
 from scldm.diffusion.path import NoisePath
 
 PriorMode = Literal["input", "literal"]
-PRIOR_MODES: tuple[str, ...] = get_args(PriorMode)
+PRIOR_MODES: tuple[PriorMode, ...] = get_args(PriorMode)
 Denoise = Callable[[Tensor, Tensor], Tensor]
 
 

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import importlib.util
 import io
 import json
-import sys
 import tarfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+import rebuild_bed
 import soundfile as sf
+from bed import archives, faces, speech
+from bed.common import Options, split_of
 from PIL import Image
 
 from scldm.core.errors import InputError
 from scldm.data.manifest import read_manifest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "rebuild_bed.py"
-spec = importlib.util.spec_from_file_location("rebuild_bed", SCRIPT)
-assert spec and spec.loader
-bed: Any = importlib.util.module_from_spec(spec)
-sys.modules["rebuild_bed"] = bed
-spec.loader.exec_module(bed)
-
 POINTS = ((70.0, 75.0), (150.0, 75.0), (110.0, 118.0), (80.0, 155.0), (140.0, 155.0))
-FACE = bed.Face(0.999, (20.0, -10.0, 180.0, 230.0), POINTS)
+FACE = faces.Face(0.999, (20.0, -10.0, 180.0, 230.0), POINTS)
 AGES = ("3-9", "10-19", "20-29", "30-39", "more than 70")
 
 
@@ -58,7 +51,7 @@ def fairface(folder: Path, count: int = 120, margin: str = "025", side: int = 22
         (folder / f"fairface_label_{part}.csv").write_text(text)
 
 
-def detect(image: Image.Image) -> list[Any]:
+def detect(image: Image.Image) -> list[faces.Face]:
     assert image.size == (224, 224)
     return [FACE] if np.asarray(image).mean() > 100 else []
 
@@ -112,8 +105,8 @@ def librispeech(folder: Path, monkeypatch: pytest.MonkeyPatch, count: int = 6) -
             files[f"{stem}.trans.txt"] = lines.encode()
     path = folder / "dev-clean.tar.gz"
     pack(path, files)
-    known, md5 = bed.LIBRISPEECH["dev-clean"], hashlib.md5(path.read_bytes()).hexdigest()
-    monkeypatch.setitem(bed.LIBRISPEECH, "dev-clean", replace(known, md5=md5))
+    known, md5 = archives.LIBRISPEECH["dev-clean"], hashlib.md5(path.read_bytes()).hexdigest()
+    monkeypatch.setitem(archives.LIBRISPEECH, "dev-clean", replace(known, md5=md5))
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -123,11 +116,11 @@ def table(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    monkeypatch.setattr(bed, "mtcnn_detector", lambda: detect)
+    monkeypatch.setattr(faces, "mtcnn_detector", lambda: detect)
 
     def call(*more: str) -> int:
         places = ["--downloads", str(tmp_path / "in"), "--out", str(tmp_path / "bed")]
-        return int(bed.main([*places, "--librispeech", "dev-clean", *more]))
+        return int(rebuild_bed.main([*places, "--librispeech", "dev-clean", *more]))
 
     return call
 
@@ -136,7 +129,7 @@ def test_faces_are_adults_and_balanced_in_every_split(tmp_path, run):
     fairface(tmp_path / "in")
     assert run("--parts", "faces", "--count", "126") == 0
     rows = table(tmp_path / "bed" / "faces.csv")
-    assert tuple(rows[0]) == bed.COLUMNS["faces"]
+    assert tuple(rows[0]) == rebuild_bed.COLUMNS["faces"]
     assert {(r["age_lo"], r["age_hi"]) for r in rows} == {("20", "29"), ("30", "39"), ("70", "")}
     by_split = Counter((r["split"], r["gender"]) for r in rows)
     assert all(by_split[s, "F"] == by_split[s, "M"] for s in ("train", "val", "test"))
@@ -155,7 +148,7 @@ def test_face_row_gives_box_and_points_of_the_stored_picture(tmp_path, run):
     fairface(tmp_path / "in", 30)
     assert run("--parts", "faces") == 0
     row = table(tmp_path / "bed" / "faces.csv")[0]
-    found = [float(row[name]) for name in bed.PLACES]
+    found = [float(row[name]) for name in faces.PLACES]
     assert found == [*FACE.box, *(v for point in POINTS for v in point)]
     assert (tmp_path / "bed" / row["face"]).read_bytes() == jpeg(200, 224)
 
@@ -163,7 +156,7 @@ def test_face_row_gives_box_and_points_of_the_stored_picture(tmp_path, run):
 def test_wide_crops_are_cut_to_the_narrow_view(tmp_path, run):
     """dlib's chip with padding p spans 1 + 2 p face sizes, so 3/7 of padding 1.25 is left."""
     ramp = np.broadcast_to((np.arange(448) // 2)[None, :, None], (448, 448, 3)).astype(np.uint8)
-    view = np.asarray(bed.standard_view(Image.fromarray(ramp), wide=True))[112, :, 0]
+    view = np.asarray(faces.standard_view(Image.fromarray(ramp), wide=True))[112, :, 0]
     goal = (128 + (np.arange(224) + 0.5) * 192 / 224) / 2
     np.testing.assert_allclose(view, goal, atol=1.5)
     fairface(tmp_path / "in", 30, margin="125", side=448)
@@ -173,13 +166,13 @@ def test_wide_crops_are_cut_to_the_narrow_view(tmp_path, run):
     assert row["source"].endswith("(padding 1.25, middle)")
 
 
-def turned(points: tuple[tuple[float, float], ...], degrees: float) -> Any:
+def turned(points: tuple[tuple[float, float], ...], degrees: float) -> faces.Face:
     turn = np.exp(1j * np.radians(degrees))
     moved = [(complex(*p) - 112 - 112j) * turn + 112 + 112j for p in points]
     return replace(FACE, points=tuple((p.real, p.imag) for p in moved))
 
 
-@pytest.mark.parametrize(("faces", "reason"), [
+@pytest.mark.parametrize(("found", "reason"), [
     ([], "no clear face"),
     ([replace(FACE, probability=0.98)], "no clear face"),
     ([FACE, FACE], "several faces"),
@@ -188,27 +181,27 @@ def turned(points: tuple[tuple[float, float], ...], degrees: float) -> Any:
     ([replace(FACE, points=(*POINTS[:2], (130.0, 118.0), *POINTS[3:]))], "not frontal"),
     ([replace(FACE, points=(*POINTS[:2], (110.0, 80.0), *POINTS[3:]))], "not frontal"),
 ])
-def test_unclear_and_turned_faces_are_refused(faces, reason):
-    assert bed.frontal(faces) == reason
+def test_unclear_and_turned_faces_are_refused(found, reason):
+    assert faces.frontal(found) == reason
 
 
 def test_frontal_face_passes_at_any_small_tilt():
     for degrees in (-14, 0, 14):
         face = turned(POINTS, degrees)
-        assert bed.frontal([face, replace(FACE, probability=0.5)]) is face
+        assert faces.frontal([face, replace(FACE, probability=0.5)]) is face
 
 
 def test_quotas_are_the_beds_own():
-    quotas = bed.face_quotas(12600)
+    quotas = faces.face_quotas(12600)
     assert [quotas[s, "F"] for s in ("train", "val", "test")] == [5500, 300, 500]
     assert all(quotas[s, "F"] == quotas[s, "M"] for s in ("train", "val", "test"))
 
 
 def test_splits_follow_the_shares_and_the_name_alone():
-    found = Counter(bed.split_of(f"so_{i}", bed.SPEECH_SHARES) for i in range(5000))
-    for split, share in bed.SPEECH_SHARES:
+    found = Counter(split_of(f"so_{i}", speech.SPEECH_SHARES) for i in range(5000))
+    for split, share in speech.SPEECH_SHARES:
         assert found[split] / 5000 == pytest.approx(share, abs=0.02)
-    assert bed.split_of("train/5.jpg", bed.FACE_SHARES) == "train"  # may never change
+    assert split_of("train/5.jpg", faces.FACE_SHARES) == "train"  # may never change
 
 
 def test_speech_is_six_seconds_of_adults_split_by_speaker(tmp_path, run, monkeypatch):
@@ -217,7 +210,7 @@ def test_speech_is_six_seconds_of_adults_split_by_speaker(tmp_path, run, monkeyp
     librispeech(tmp_path / "in", monkeypatch)
     assert run("--parts", "speech") == 0
     rows = table(tmp_path / "bed" / "speech.csv")
-    assert tuple(rows[0]) == bed.COLUMNS["speech"]
+    assert tuple(rows[0]) == rebuild_bed.COLUMNS["speech"]
     for row in rows:
         clip = sf.info(tmp_path / "bed" / row["audio"])
         assert (clip.frames, clip.samplerate, clip.channels) == (96000, 16000, 1)
@@ -254,11 +247,11 @@ def test_at_most_so_many_clips_and_the_seed_says_which(tmp_path):
     path = tmp_path / "u.wav"
     path.write_bytes(audio(6.5, "WAV"))
     (tmp_path / "speech").mkdir()
-    said = tuple(bed.Utterance(f"{i:02d}", path, "", "s") for i in range(30))
-    speaker, taken = bed.Speaker({"person": "so_1"}, "c", said), []
+    said = tuple(speech.Utterance(f"{i:02d}", path, "", "s") for i in range(30))
+    speaker, taken = speech.Speaker({"person": "so_1"}, "c", said), []
     for seed in (0, 0, 1):
-        options = bed.Options(tmp_path, tmp_path, clips=4, seed=seed)
-        rows = bed.write_clips(speaker, options, tmp_path, Counter())
+        options = Options(tmp_path, tmp_path, clips=4, seed=seed)
+        rows = speech.write_clips(speaker, options, tmp_path, Counter())
         taken.append([row["source"] for row in rows])
     assert len(taken[0]) == 4
     assert taken[0] == taken[1] != taken[2]
@@ -299,20 +292,20 @@ def test_archives_that_lead_outside_are_refused(tmp_path):
     archive, folder = tmp_path / "evil.tar.gz", tmp_path / "deep" / "folder"
     pack(archive, {"../../outside.flac": b"x"})
     with pytest.raises(InputError, match="not a usable archive"):
-        bed.extract(archive, folder)
+        archives.extract(archive, folder)
     with tarfile.open(archive, "w:gz") as tar:
         link = tarfile.TarInfo("inside.flac")
         link.type, link.linkname = tarfile.SYMTYPE, "elsewhere"
         tar.addfile(link)
     with pytest.raises(InputError, match="holds a link"):
-        bed.extract(archive, folder)
+        archives.extract(archive, folder)
     pack(archive, {"zeros": bytes(80 * 2**20)})
     with pytest.raises(InputError, match="far more than its size"):
-        bed.extract(archive, folder)
+        archives.extract(archive, folder)
     pack(archive, {"a.wav": audio(1, "WAV")})
     archive.write_bytes(archive.read_bytes()[:5000])
     with pytest.raises(InputError, match="not a usable archive"):
-        bed.extract(archive, folder)
+        archives.extract(archive, folder)
     assert not (tmp_path / "outside.flac").exists()
     assert not list(tmp_path.rglob("inside.flac")) and not list(tmp_path.rglob("zeros"))
 
@@ -326,7 +319,7 @@ def test_names_within_an_archive_do_not_name_files_outside(tmp_path):
     (tmp_path / "WAVE" / "S").mkdir(parents=True)
     (tmp_path / "WAVE" / "S" / "u1.WAV").write_bytes(audio(6.5, "WAV"))
     skipped: Counter[str] = Counter()
-    assert list(bed.ocean_speakers(tmp_path, skipped)) == []
+    assert list(speech.ocean_speakers(tmp_path, skipped)) == []
     assert skipped == {"speaker of unknown age or gender": 2}
 
 
@@ -335,11 +328,11 @@ def test_finished_part_is_kept_when_the_next_one_fails(tmp_path, run, monkeypatc
     speechocean(tmp_path / "in", {"0001": 9})
     librispeech(tmp_path / "in", monkeypatch, 1)
     with monkeypatch.context() as patch:
-        patch.setitem(bed.BUILDERS, "speech", lambda options, work: ([], Counter()))
+        patch.setitem(rebuild_bed.BUILDERS, "speech", lambda options, work: ([], Counter()))
         assert run() == 2
     assert "no usable speech" in capsys.readouterr().err
     assert not (tmp_path / "bed").exists()
-    monkeypatch.setattr(bed, "mtcnn_detector", lambda: pytest.fail("faces were built again"))
+    monkeypatch.setattr(faces, "mtcnn_detector", lambda: pytest.fail("faces were built again"))
     assert run("--parts", "speech") == 2  # the finished faces may not vanish
     assert run() == 2 and "no usable speech" in capsys.readouterr().err
     speechocean(tmp_path / "in", {"0001": 30})
@@ -351,11 +344,12 @@ def test_finished_part_is_kept_when_the_next_one_fails(tmp_path, run, monkeypatc
 
 
 def test_finished_part_with_other_settings_is_built_again(tmp_path):
-    options = bed.Options(tmp_path, tmp_path / "bed", count=10)
-    (tmp_path / "faces.json").write_text(json.dumps({"settings": bed.settings("faces", options)}))
-    assert bed.finished("faces", tmp_path, options)
-    assert not bed.finished("faces", tmp_path, replace(options, seed=1))
-    assert not bed.finished("speech", tmp_path, options)
+    options = Options(tmp_path, tmp_path / "bed", count=10)
+    facts = {"settings": rebuild_bed.settings("faces", options)}
+    (tmp_path / "faces.json").write_text(json.dumps(facts))
+    assert rebuild_bed.finished("faces", tmp_path, options)
+    assert not rebuild_bed.finished("faces", tmp_path, replace(options, seed=1))
+    assert not rebuild_bed.finished("speech", tmp_path, options)
 
 
 @pytest.mark.parametrize(("more", "said"), [
