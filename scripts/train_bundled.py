@@ -3,7 +3,8 @@
     python scripts/train_bundled.py --size cpu      # 64x64, two cores, about two hours
     python scripts/train_bundled.py --size gpu      # 256x256, one GPU
 
-Needs data/bed (see docs/training-bed.md) and `pip install -e ".[speech]"` for the synthetic voices.
+Needs data/bed (see docs/training-bed.md) and `pip install -e ".[speech,evaluation]"`: synthetic
+voices, and the figures at the end.
 """
 
 from __future__ import annotations
@@ -28,8 +29,14 @@ def run(*command: str, unless: Path) -> None:
     if unless.exists():
         print(f"kept: {unless}", file=sys.stderr)
         return
+    call(*command)
+
+
+def call(*command: str) -> None:
+    """Run a Python command; SystemExit where it stopped."""
     print("$ python " + " ".join(command), file=sys.stderr, flush=True)
-    subprocess.run([sys.executable, *command], check=True)
+    if status := subprocess.run([sys.executable, *command], check=False).returncode:
+        raise SystemExit(f"{command[0]} ended with {status}; the same command goes on from there")
 
 
 def main() -> None:
@@ -57,9 +64,9 @@ def main() -> None:
     for made, kept in ((prior, PRIOR), *((p.with_suffix(".table1.md") for p in (prior, PRIOR)),)):
         with staged(kept) as part:
             shutil.copy(made, part)
-    for words in (["measure.py"], ["measure_speed.py", "--config", train],
+    for words in (["measure.py"], ["measure_audit.py"], ["measure_speed.py", "--config", train],
                   ["figures.py", "--runs", folder]):
-        subprocess.run([sys.executable, f"scripts/{words[0]}", *words[1:]], check=True)
+        call(f"scripts/{words[0]}", *words[1:])
 
 
 def install(source: Path, target: Path, card: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,8 @@ from diffusers import ConfigMixin, ModelMixin, UNet2DConditionModel
 from diffusers.configuration_utils import register_to_config
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from scldm.core.errors import InputError
 
 
 class ConditionTokens(ModelMixin, ConfigMixin):
@@ -66,15 +69,24 @@ def build_denoiser(
         layers: residual and attention blocks a level.
         heads: attention heads.
         tokens, token_width: of the condition.
+
+    Raises InputError when `tokens` does not divide d, or `heads` the channels of a level.
     """
-    levels = len(channels)
+    latent_dim = latent_channels * latent_side**2
+    if latent_dim % tokens:
+        raise InputError(f"unet.tokens {tokens}: use a divisor of the latent's {latent_dim}")
+    for width in channels:
+        if width % heads:
+            raise InputError(f"unet.heads {heads}: use a divisor of a level's {width} channels")
+    levels, shared = len(channels), math.gcd(*channels)
+    most = min(32, min(channels) // 2)  # a group of one channel would hide the time
+    groups = max(n for n in range(1, max(most, 1) + 1) if shared % n == 0)
     unet = UNet2DConditionModel(
         sample_size=latent_side, in_channels=latent_channels, out_channels=latent_channels,
         block_out_channels=tuple(channels), layers_per_block=layers,
         down_block_types=("CrossAttnDownBlock2D",) * levels,
         up_block_types=("CrossAttnUpBlock2D",) * levels,
         cross_attention_dim=token_width, attention_head_dim=heads,
-        norm_num_groups=min(32, min(channels) // 2),  # a group of one channel would hide the time
+        norm_num_groups=groups,
     )
-    latent_dim = latent_channels * latent_side**2
     return Denoiser(unet, ConditionTokens(latent_dim, tokens, token_width))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from scldm.core.errors import InputError
 from scldm.diffusion.denoiser import ConditionTokens, Denoiser, build_denoiser
 
 TOKENS, WIDTH, T = 4, 16, torch.tensor(500)
@@ -58,7 +59,7 @@ def test_prediction_is_like_the_latent(model: Denoiser, z: Tensor, speech: Tenso
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("channels", [(32,), (32, 48), (64, 96)])
+@pytest.mark.parametrize("channels", [(32,), (32, 48), (48, 64), (64, 96), (6, 10)])
 def test_time_reaches_the_prediction_at_every_width(
     z: Tensor, speech: Tensor, channels: tuple[int, ...]
 ) -> None:
@@ -66,6 +67,18 @@ def test_time_reaches_the_prediction_at_every_width(
     torch.manual_seed(0)
     model = build_denoiser(4, 4, channels, 1, 2, TOKENS, WIDTH).eval()
     assert (model(z, torch.tensor(10), speech) - model(z, T, speech)).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize(
+    ("channels", "heads", "tokens", "said"),
+    [((32,), 2, 5, "unet.tokens 5: use a divisor of the latent's 64"),
+     ((32, 50), 4, 4, "unet.heads 4: use a divisor of a level's 50 channels")],
+)  # fmt: skip
+def test_what_does_not_divide_is_one_line(
+    channels: tuple[int, ...], heads: int, tokens: int, said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        build_denoiser(4, 4, channels, 1, heads, tokens, WIDTH)
 
 
 def test_attention_is_on_every_level(model: Denoiser, z: Tensor, speech: Tensor) -> None:
