@@ -10,33 +10,28 @@ what is measured is gender and realism, never identity.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from measured import PRIVATE, arguments, load
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from scldm.cli import BUNDLED
 from scldm.core.artifact import write_json, write_text
 from scldm.core.errors import InputError
 from scldm.core.run import device_name
 from scldm.core.seeding import numpy_generator
-from scldm.data.faces import find_landmarks, to_unit
+from scldm.data.faces import find_landmarks
 from scldm.data.media import read_image
-from scldm.data.samples import Samples, load_faces, open_samples
+from scldm.data.samples import Samples
 from scldm.evaluation.intervals import bootstrap
-from scldm.evaluation.judges import BUNDLED_JUDGE, BundledJudge
 from scldm.evaluation.quality import detected, kid
 from scldm.generation.grid import draw_portraits, save_grid
 from scldm.generation.pipeline import SpeechToFacePipeline
-
-PRIVATE = Path("runs/measure")
 
 
 @torch.no_grad()
@@ -74,30 +69,16 @@ def landmark_errors(faces: Samples, rows: range, border: float) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bed", type=Path, default=Path("data/bed"))
-    parser.add_argument("--checkpoint", type=Path, default=BUNDLED)
-    parser.add_argument("--judge", type=Path, default=BUNDLED_JUDGE)
-    parser.add_argument("--out", type=Path, default=Path("docs/results/bundled"))
-    parser.add_argument("--portraits", type=int, default=2, help="per test clip")
-    args = parser.parse_args()
-    pipeline = SpeechToFacePipeline.from_pretrained(args.checkpoint)
-    judge = BundledJudge(args.judge)
-    size = pipeline.facts["image_size"]
-
-    test = open_samples(args.bed / "faces.csv", "test", "face")
-    real = to_unit(torch.from_numpy(
-        np.array(load_faces(test, size, PRIVATE, "test faces"))
-    ).permute(0, 3, 1, 2))
+    args = arguments(__doc__, portraits=2)
+    bed = load(args)
+    pipeline, judge, test, real = bed.pipeline, bed.judge, bed.faces, bed.real
+    speech, speakers, wanted = bed.speech, bed.speakers, bed.men
     men = torch.from_numpy(test.manifest["gender"] == "M")
     owners = test.manifest["person"]
     with torch.no_grad():
         remade = torch.cat([
             pipeline.face_decoder(pipeline.face_encoder(x)).clamp(-1, 1) for x in real.split(100)
         ])
-    clips = open_samples(args.bed / "speech.csv", "test", "audio")
-    speakers, wanted = clips.manifest["person"], clips.manifest["gender"] == "M"
-    speech = pipeline.encode_speech([clips.manifest.file(i, "audio") for i in range(len(speakers))])
     began = time.perf_counter()
     made = draw_portraits(pipeline, speech, args.portraits)
     print(f"{len(made)} portraits in {time.perf_counter() - began:.1f} s", file=sys.stderr)

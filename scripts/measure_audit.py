@@ -8,7 +8,6 @@ runs/measure/closest.png apart: the ten portraits nearest to a training face, ea
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,25 +15,23 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from measured import PRIVATE, aligned, arguments, load
 from scipy.stats import spearmanr
 from torch import Tensor
 
-from scldm.cli import BUNDLED
 from scldm.core.artifact import staged, write_json, write_text
 from scldm.core.run import device_name
 from scldm.core.seeding import numpy_generator
-from scldm.data.faces import to_unit
-from scldm.data.samples import load_faces, open_samples
+from scldm.data.samples import open_samples
 from scldm.diffusion.sampler import PRIOR_MODES
 from scldm.encoders.attributes import AGE_BANDS, age_band
 from scldm.evaluation.intervals import bootstrap
-from scldm.evaluation.judges import BUNDLED_JUDGE, BundledJudge
+from scldm.evaluation.judges import BundledJudge
 from scldm.evaluation.nearest import nearest
 from scldm.evaluation.quality import detected, kid
 from scldm.generation.grid import draw_portraits, save_grid
 from scldm.generation.pipeline import SpeechToFacePipeline
 
-PRIVATE = Path("runs/measure")
 BETAS = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3)
 FEW = 30  # a cell of fewer portraits or people is marked
 
@@ -156,40 +153,22 @@ def _show(axes: Any, face: Tensor, title: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bed", type=Path, default=Path("data/bed"))
-    parser.add_argument("--checkpoint", type=Path, default=BUNDLED)
-    parser.add_argument("--judge", type=Path, default=BUNDLED_JUDGE)
-    parser.add_argument("--out", type=Path, default=Path("docs/results/bundled"))
-    parser.add_argument("--portraits", type=int, default=4, help="per test clip")
-    args = parser.parse_args()
-    pipeline = SpeechToFacePipeline.from_pretrained(args.checkpoint)
-    judge, size = BundledJudge(args.judge), pipeline.facts["image_size"]
+    args = arguments(__doc__, portraits=4)
+    bed = load(args)
+    pipeline, judge, real, speech = bed.pipeline, bed.judge, bed.real, bed.speech
+    speakers, men = bed.speakers, bed.men
+    seen = aligned(open_samples(args.bed / "faces.csv", "train", "face"), real.shape[-1])
     PRIVATE.mkdir(parents=True, exist_ok=True)
-    test, train = (
-        open_samples(args.bed / "faces.csv", split, "face") for split in ("test", "train")
-    )
-    real, seen = (
-        to_unit(
-            torch.from_numpy(np.array(load_faces(faces, size, PRIVATE, f"{name} faces"))).permute(
-                0, 3, 1, 2
-            )
-        )
-        for name, faces in (("test", test), ("train", train))
-    )
-    clips = open_samples(args.bed / "speech.csv", "test", "audio")
-    speakers, men = clips.manifest["person"], clips.manifest["gender"] == "M"
-    speech = pipeline.encode_speech([clips.manifest.file(i, "audio") for i in range(len(speakers))])
     made = draw_portraits(pipeline, speech, args.portraits)
     said = judge(made)
     asked, asker = np.tile(men, args.portraits), np.tile(speakers, args.portraits)
     far, who = nearest(said.features, judge(real).features)
     shown = np.array([f"{AGE_BANDS[age_band(a)]}+" for a in said.age.tolist()])
     cells = {
-        "label of the nearest real face": test.manifest["ethnicity"][who.numpy()],
+        "label of the nearest real face": bed.faces.manifest["ethnicity"][who.numpy()],
         "voice and judged age": np.char.add(np.where(asked, "man ", "woman "), shown),
     }
-    ages = np.tile(clips.manifest.numbers("age_lo"), args.portraits)
+    ages = np.tile(bed.clips.manifest.numbers("age_lo"), args.portraits)
     known = np.isfinite(ages)
     first = np.unique(speakers, return_index=True)[1]
     figures = {
