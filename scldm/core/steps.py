@@ -34,9 +34,10 @@ def run_steps(
 
     Raises SystemExit after a signal, when the state is saved.
     """
-    chief = accelerator.is_main_process
-    board = SummaryWriter(str(Path(plan.out) / "logs"), purge_step=first) if chief else None
+    chief, logs = accelerator.is_main_process, str(Path(plan.out) / "logs")
     with run.interruptible(), Progress(name, plan.steps, first) as progress:
+        accelerator.wait_for_everyone()  # from here on a signal to any of them is heard
+        board = SummaryWriter(logs, purge_step=first) if chief else None
         for n in range(first, plan.steps):
             values = step(n)
             progress.update(1, **{key: x for key, x in values.items() if "/" not in key})
@@ -51,5 +52,5 @@ def run_steps(
                 run.save(n + 1)
             if stop:
                 raise SystemExit(f"stopped after step {n + 1}; the same command goes on from there")
-    if board:
-        board.close()
+        if board:
+            board.close()
