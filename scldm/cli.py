@@ -21,6 +21,8 @@ EXAMPLES = {
     "prior": "scldm prior --checkpoint runs/population/pretrain/encoders "
              "--faces data/population/manifest.csv --count 100 "
              "--out runs/population/prior.safetensors --convergence 10,50,100",
+    "evaluate": "scldm evaluate --portraits outputs/demo --truth examples/truth.csv "
+                "--out outputs/evaluation",
     "population": "scldm population --people 100 --out data/population",
     "info": "scldm info face_prior/bundled.safetensors",
 }
@@ -81,6 +83,14 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--photos", type=_positive, default=3, help="per person (3)")
     sub.add_argument("--clips", type=_positive, default=3, help="per person (3)")
     sub.add_argument("--size", type=_positive, default=128, help="side of a photo, pixels (128)")
+
+    sub = command("evaluate", "portraits against the truth, with controls and intervals")
+    sub.add_argument("--portraits", required=True, nargs="+", type=Path, metavar="DIR",
+                     help="folders that `scldm generate` wrote, one a method")
+    sub.add_argument("--truth", required=True, type=Path, metavar="MANIFEST",
+                     help="who speaks in the clips, and their faces where there are any")
+    sub.add_argument("--judge", default="bundled", choices=("bundled",))
+    sub.add_argument("--out", type=Path, default=Path("outputs/evaluation"), metavar="DIR")
 
     sub = command("info", "what a checkpoint or a prior file is")
     sub.add_argument("path", type=Path, metavar="PATH")
@@ -222,6 +232,20 @@ def run_prior(args: argparse.Namespace) -> int:
     print(make_prior(args.checkpoint, args.faces, args.split, args.count, args.out,
                      args.convergence, args.seed, args.device))
     return 0
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """`scldm evaluate`."""
+    require_file(args.truth)
+    require_writable(args.out)
+    from scldm.data.samples import open_samples
+    from scldm.evaluation.command import evaluate
+
+    faults = evaluate(args.portraits, open_samples(args.truth), args.judge, args.out)
+    for fault in faults:
+        print(f"scldm: {fault}", file=sys.stderr)
+    print(f"{(args.out / 'table.md').read_text()}\nmetrics.json and table.md in {args.out}")
+    return 2 if faults else 0
 
 
 def run_population(args: argparse.Namespace) -> int:

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import Any
 
+import librosa
 import numpy as np
 import torch
 from measured import PRIVATE, arguments, load
@@ -28,6 +29,7 @@ from scldm.core.seeding import numpy_generator
 from scldm.data.faces import find_landmarks
 from scldm.data.media import read_image
 from scldm.data.samples import Samples
+from scldm.data.spectrogram import RATE, SAMPLES
 from scldm.evaluation.intervals import bootstrap
 from scldm.evaluation.quality import detected, kid
 from scldm.generation.grid import draw_portraits, save_grid
@@ -45,6 +47,17 @@ def hears(pipeline: SpeechToFacePipeline, speech: Tensor, faces: Tensor, men: Te
     middle = (seen[men].mean(0) + seen[~men].mean(0)) / 2
     heard = F.normalize(speech, dim=1)
     return (heard - heard.mean(0)) @ (seen[men].mean(0) - middle) > 0
+
+
+def median_pitch(clips: Samples) -> np.ndarray:
+    """Median fundamental frequency of the louder parts of each clip, Hz, (M,)."""
+    found = []
+    for row in range(len(clips.manifest)):
+        audio = clips.speech(row)[:SAMPLES]
+        pitch = librosa.yin(audio, fmin=60, fmax=400, sr=RATE)
+        loud = librosa.feature.rms(y=audio)[0][: len(pitch)]
+        found.append(np.median(pitch[loud > np.quantile(loud, 0.6)]))
+    return np.array(found)
 
 
 def landmark_errors(faces: Samples, rows: range, border: float) -> np.ndarray:
@@ -87,10 +100,13 @@ def main() -> None:
     shuffled = numpy_generator(0, "shuffle").permutation(len(said))
     asked, asker = np.tile(wanted, args.portraits), np.tile(speakers, args.portraits)
     heard = hears(pipeline, speech, real, men).numpy()
+    low = median_pitch(bed.clips) < 165
     shares = {
         "gender of portraits": bootstrap(said == asked, asker),
         "gender of portraits, another speaker's clip": bootstrap(said[shuffled] == asked, asker),
         "gender that the speech encoder hears": bootstrap(heard == wanted, speakers),
+        "gender by pitch alone, below 165 Hz a man": bootstrap(low == wanted, speakers),
+        "speech encoder and pitch agree": bootstrap(heard == low, speakers),
         "judge on real test faces": bootstrap(
             judge(real).gender.numpy() == men.numpy(), owners
         ),

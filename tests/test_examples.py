@@ -45,6 +45,14 @@ def test_generate(workspace: Path) -> None:
     assert len({Image.open(path).tobytes() for path in pictures}) == 3
 
 
+def test_evaluate(workspace: Path) -> None:
+    clips = sorted(str(p) for p in (workspace / "examples").glob("*.flac"))
+    command = ["generate", *clips, "--out", "outputs/demo", "--portraits", "1"]
+    subprocess.run([sys.executable, "-m", "scldm", *command], cwd=workspace, check=True,
+                   env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    assert "| demo, shuffled speech |" in run("evaluate", workspace)
+
+
 def test_info(workspace: Path) -> None:
     assert "10000 faces (5000 F, 5000 M)" in run("info", workspace)
 

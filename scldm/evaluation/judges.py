@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -47,3 +48,8 @@ class BundledJudge:
             torch.cat([s.features for s in said]),
             torch.cat([s.gender for s in said]).argmax(dim=1), age,
         )
+
+
+JUDGES: dict[str, tuple[Callable[[], Judge], str]] = {  # name: how it is made, layer of features
+    "bundled": (BundledJudge, "pooled features of its ResNet"),
+}
