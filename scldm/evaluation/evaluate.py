@@ -196,7 +196,9 @@ def shuffled(rows: np.ndarray, truth: Truth, within_gender: bool) -> np.ndarray 
     With `within_gender` of the same gender: the control that shows more than gender.
     """
     rng = numpy_generator(0, "shuffled")
-    person, gender = truth.person[rows], truth.gender[rows]
+    person, gender = (
+        np.unique(column[rows], return_inverse=True)[1] for column in (truth.person, truth.gender)
+    )
     chosen = np.empty(len(rows), dtype=int)
     for i in range(len(rows)):
         others = person != person[i]

@@ -33,7 +33,7 @@ def test_the_decoder_learns_and_the_encoders_rest(stage_one: Make, refined: Path
         assert all(torch.equal(one[key], other[key]) for key in one)
     assert encoder_facts(plain)["face_encoder"] == encoder_facts(refined)["face_encoder"]
     mae = [encoder_facts(folder)["val"]["mae"] for folder in (plain, refined)]
-    assert mae[1] < 0.7 * mae[0]
+    assert mae[1] < 0.85 * mae[0]
 
 
 def test_a_stopped_refinement_resumes_to_the_same_bits(stage_one: Make, refined: Path) -> None:
