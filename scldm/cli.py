@@ -126,7 +126,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Threads that wait asleep: spinning ones make a busy machine a hundred times slower.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        return int(globals()[f"run_{args.command}"](args))
+        status = int(globals()[f"run_{args.command}"](args))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader left: scldm info … | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except InputError as error:
         if args.debug:
             raise

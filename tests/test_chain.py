@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import subprocess
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from scldm.cli import main
+from scldm.cli import BUNDLED, main
 from tests import media
 
 
@@ -74,6 +75,15 @@ def test_unequal_genders_are_refused(chain, population, tmp_path, capsys):
                    str(population), "--count", "1000", "--out", str(tmp_path / "p.safetensors")])
     assert status == 2 and "needs 500 of each gender; there are" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_reader_that_leaves_gets_no_traceback():
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "scldm", "info", str(BUNDLED)]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_answers_at_once():
