@@ -123,8 +123,8 @@ def _numbers(text: str) -> tuple[int, ...]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status: 0, or 2 where something given cannot be used."""
     args = parser().parse_args(argv)
-    # Threads that wait asleep: spinning ones make a busy machine a hundred times slower.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads of libgomp that spin long for each other slow a busy machine fifty-fold.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         status = int(globals()[f"run_{args.command}"](args))
         sys.stdout.flush()

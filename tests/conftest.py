@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line does
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as the command line does
 
 if TYPE_CHECKING:
     from scldm.data.pairs import Pairs
