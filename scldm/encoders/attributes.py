@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.vgg import make_layers
 
+from scldm.core.errors import InputError
+
 AGE_BANDS = (20, 30, 40, 50, 60, 70)  # lower ends in years; the last is open
 
 
@@ -37,9 +39,11 @@ class FaceAttributes(ModelMixin, ConfigMixin):
     Args:
         architecture: "vgg" (conv-BN-ReLU twice and a pool a stage) or "resnet" (two basic blocks
             a stage).
-        widths: channels of the stages.
+        widths: channels of the stages; a "resnet" has four.
         input_size: side that faces are brought to, pixels.
         label_names: names of the classes of the third head; may be empty.
+
+    Raises InputError for a "resnet" of other than four stages.
     """
 
     @register_to_config
@@ -53,6 +57,8 @@ class FaceAttributes(ModelMixin, ConfigMixin):
         super().__init__()
         if architecture == "vgg":
             self.trunk = make_layers([x for w in widths for x in (w, w, "M")], batch_norm=True)
+        elif len(widths) != 4:
+            raise InputError(f"widths {tuple(widths)}: a resnet has four stages; give four")
         else:
             self.trunk = ResNet(
                 BasicBlock, [2] * len(widths), num_classes=0, global_pool="",

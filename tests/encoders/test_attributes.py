@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from scldm.core.errors import InputError
 from scldm.encoders.attributes import AGE_BANDS, FaceAttributes, age_band
 
 
@@ -64,3 +65,8 @@ def test_the_two_architectures_share_no_weight_shapes_but_the_heads() -> None:
 )  # fmt: skip
 def test_age_bands(years: float, band: int) -> None:
     assert age_band(years) == band
+
+
+def test_a_resnet_of_other_than_four_stages_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"widths \(8, 8\): a resnet has four stages; give four"):
+        FaceAttributes("resnet", (8, 8))
