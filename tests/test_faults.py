@@ -122,3 +122,4 @@ def test_the_same_command_mends_a_fault_at_any_point(
                 continue  # a folder that is used is refused
             assert run(argv, 0, kill)[0] == 0, point
             assert contents(folder, command) == wanted, point
+            assert not [f for end in ("part", "old") for f in folder.rglob(f".*.{end}")], point

@@ -9,6 +9,7 @@ import errno
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -30,14 +31,17 @@ def staged(path: str | Path) -> Iterator[Path]:
     """Yield a path beside `path` to write a file or folder at; publish it by one rename.
 
     Files are synced first. An exception leaves `path` as it was. An existing folder is moved aside
-    for the moment in which its successor takes its name.
+    for the moment in which its successor takes its name. What killed processes of this machine left
+    of `path` goes.
     Raises InputError when the place cannot be written or the disk is full.
     """
     path = Path(path)
-    part, aside = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("part", "old"))
+    mine = f".{path.name}.{platform.node()}-"
+    part, aside = (path.with_name(f"{mine}{os.getpid()}.{end}") for end in ("part", "old"))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(part)
+        _remove_rests(path.parent, mine, ".part")
         yield part
         for written in (*part.rglob("*"), part):
             _share(written)
@@ -46,6 +50,7 @@ def staged(path: str | Path) -> Iterator[Path]:
             os.replace(path, aside)
         os.replace(part, path)
         _sync(path.parent)
+        _remove_rests(path.parent, mine, ".old")
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS,
                            errno.ENOTDIR, errno.EISDIR, errno.EEXIST):
@@ -73,6 +78,24 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _remove_rests(folder: Path, start: str, end: str) -> None:
+    """Remove `start`, the number of a process that is no more, `end`."""
+    for name in os.listdir(folder):
+        number = name.removeprefix(start).removesuffix(end)
+        if name == f"{start}{number}{end}" and number.isdecimal() and not _alive(int(number)):
+            _remove(folder / name)
+
+
+def _alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
 
 
 def _remove(path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import resource
 import signal
 from collections.abc import Iterator
@@ -96,7 +97,7 @@ def test_every_file_and_folder_is_synced_before_the_rename(
     with staged(tmp_path / "out") as part:
         (part / "sub").mkdir(parents=True)
         (part / "sub" / "file").write_text("x")
-    staging = f".out.{os.getpid()}.part"
+    staging = f".out.{platform.node()}-{os.getpid()}.part"
     assert calls[-2:] == ["rename", tmp_path.name]
     assert set(calls[:-2]) == {"sub", "file", staging}
 
@@ -155,6 +156,27 @@ def test_tensors_and_facts_come_back(tmp_path: Path) -> None:
     assert torch.equal(tensors["t"], TENSORS["b"].T)
     assert all(torch.equal(tensors[n], x) and tensors[n].dtype == x.dtype
                for n, x in TENSORS.items())  # fmt: skip
+
+
+def test_rests_of_the_killed_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    child = os.fork()
+    if not child:
+        try:
+            with staged(tmp_path / "file") as part:
+                part.write_text("half")
+                os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    host = platform.node()
+    assert os.listdir(tmp_path) == [f".file.{host}-{child}.part"]
+    others = [f".file.{host}-{os.getppid()}.part", f".file.elsewhere-{child}.part",
+              f".file2.{host}-{child}.part", f".file.{host}-x.part"]  # fmt: skip
+    for name in others:
+        (tmp_path / name).touch()
+    (tmp_path / f".file.{host}-{child}.old").mkdir()
+    write_text(tmp_path / "file", "whole")
+    assert sorted(os.listdir(tmp_path)) == sorted([*others, "file"])
 
 
 def test_a_file_is_as_readable_as_its_folder(tmp_path: Path) -> None:
