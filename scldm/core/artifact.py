@@ -91,10 +91,10 @@ def _remove_rests(folder: Path, start: str, end: str) -> None:
 def _alive(process: int) -> bool:
     try:
         os.kill(process, 0)
+    except PermissionError:  # another user's
+        return True
     except ProcessLookupError:
         return False
-    except OSError:  # another user's
-        return True
     return True
 
 

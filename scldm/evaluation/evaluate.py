@@ -57,7 +57,6 @@ class Scores:
 
     values: dict[str, np.ndarray]
     people: dict[str, np.ndarray]
-    rows: dict[str, np.ndarray]  # of the truth, for groups
     chance: dict[str, float]
 
 
@@ -147,12 +146,12 @@ def see_method(judge: Judge, method: Method) -> tuple[Method, Judgement]:
 
 def score(seen: Judgement, clips: list[str], rows: np.ndarray, truth: Truth) -> Scores:
     """Every metric of N portraits judged as `seen`, shown for the clips of `rows` (N,)."""
-    scores = Scores({}, {}, {}, {})
+    scores = Scores({}, {}, {})
 
     def put(name: str, values: Tensor | np.ndarray, kept: np.ndarray) -> None:
         if len(values):
             scores.values[name] = np.asarray(values, dtype=float)
-            scores.people[name], scores.rows[name] = truth.person[rows[kept]], rows[kept]
+            scores.people[name] = truth.person[rows[kept]]
 
     faced = np.flatnonzero(truth.face[rows] >= 0)
     if len(faced):

@@ -36,22 +36,24 @@ def read_method(folder: str | Path, truth: Manifest, name: str | None = None) ->
     """
     folder = Path(folder)
     find = _Finder(truth)
-    method = Method(name or folder.name, [], [], np.empty(0, dtype=int))
+    files: list[Path] = []
+    clips: list[str] = []
     rows: list[int] = []
+    faults: list[str] = []
     for number, line in enumerate(_lines(folder), start=1):
         try:
             facts = json.loads(line)
             clip, file = str(facts["clip"]), folder / str(facts["path"])
-        except (ValueError, KeyError, TypeError):
+            inside, row = file.resolve().is_relative_to(folder.resolve()), find(clip)
+        except (ValueError, KeyError, TypeError, OSError):  # also of names that no file can have
             raise InputError(f"{folder}/manifest.jsonl: line {number} is damaged") from None
-        if not file.resolve().is_relative_to(folder.resolve()):
+        if not inside:
             raise InputError(f"{folder}/manifest.jsonl: line {number} leads outside of the folder")
-        row = find(clip)
         if row is None:
-            method.faults.append(f"{file}: no row of {truth.path} is of its clip {clip}")
+            faults.append(f"{file}: no row of {truth.path} is of its clip {clip}")
             continue
-        method.files.append(file)
-        method.clips.append(clip)
+        files.append(file)
+        clips.append(clip)
         rows.append(row)
     if not rows:
         raise InputError(f"{folder}: no portrait is of a clip in {truth.path}")
@@ -59,10 +61,8 @@ def read_method(folder: str | Path, truth: Manifest, name: str | None = None) ->
     asked = np.flatnonzero((truth["audio"] != "") & np.isin(truth["split"], splits))
     if missing := sorted({*asked.tolist()} - {*rows}):
         names = ", ".join(truth["audio"][missing[:3]]) + (", …" if len(missing) > 3 else "")
-        method.faults.append(
-            f"{folder}: no portrait of {len(missing)} clips of {truth.path}: {names}"
-        )
-    return Method(method.name, method.files, method.clips, np.array(rows), method.faults)
+        faults.append(f"{folder}: no portrait of {len(missing)} clips of {truth.path}: {names}")
+    return Method(name or folder.name, files, clips, np.array(rows), faults)
 
 
 def _lines(folder: Path) -> list[str]:

@@ -33,6 +33,8 @@ def pretrain(config: PretrainConfig) -> Path:
     out, device = Path(config.out), accelerator.device
     for key in ("batch", "extra_faces"):
         per_process(key, getattr(config, key), accelerator.num_processes)
+    if config.refine.steps:  # before hours of stage 1
+        per_process("refine.batch", config.refine.batch, accelerator.num_processes)
     with accelerator.main_process_first():
         pairs = Pairs(config.data, out / "cache")
         held_out = Pairs(config.data.model_copy(update={"variants": 0}), out / "cache", "val")

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from torch.utils.tensorboard import SummaryWriter
 
-from scldm.core.run import RunFolder, per_process, require_finite
+from scldm.core.run import RunFolder, require_finite
 from scldm.core.schedule import decay
 from scldm.core.steps import run_steps
 from scldm.data.faces import to_unit
@@ -29,7 +29,6 @@ def refine(
     the same call to the same bits; `look` is that of `run_steps`.
     """
     rank, world = accelerator.process_index, accelerator.num_processes
-    per_process("refine.batch", config.refine.batch, world)
     plan = config.model_copy(
         update={"out": str(Path(config.out) / "refine"), "steps": config.refine.steps}
     )

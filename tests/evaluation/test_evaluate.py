@@ -103,6 +103,7 @@ def test_what_cannot_be_used_is_told_and_the_rest_measured(
 @pytest.mark.parametrize(
     ("line", "said"),
     [("{", "line 1 is damaged"), ('{"clip": "a.wav"}', "line 1 is damaged"),
+     ('{"clip": "a\\u0000.wav", "path": "a.png"}', "line 1 is damaged"),
      ('{"clip": "a.wav", "path": "../../a.png"}', "leads outside"),
      ('{"clip": "a.wav", "path": "a.png"}', "no portrait is of a clip")],
 )  # fmt: skip

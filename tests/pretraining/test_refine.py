@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import Accelerator
 
+from scldm.core.errors import InputError
 from scldm.encoders.bundle import encoder_facts, load_encoders
 from scldm.pretraining.config import PretrainConfig
 from scldm.pretraining.loop import pretrain
@@ -47,15 +49,9 @@ def test_a_stopped_refinement_resumes_to_the_same_bits(stage_one: Make, refined:
         assert file.read_bytes() == (encoders / file.relative_to(refined)).read_bytes()
 
 
-def test_a_batch_that_processes_cannot_share_is_one_line(
+def test_a_batch_that_processes_cannot_share_is_told_before_stage_1(
     stage_one: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from accelerate import Accelerator
-
-    from scldm.core.errors import InputError
-    from scldm.pretraining import refine
-
-    config = stage_one(refine={"steps": 1, "batch": 3})
     monkeypatch.setattr(Accelerator, "num_processes", 2)
     with pytest.raises(InputError, match=r"refine.batch 3: use a multiple of the 2 processes"):
-        refine.refine(None, None, config, Accelerator(), None, None)  # type: ignore[arg-type]
+        pretrain(stage_one(refine={"steps": 1, "batch": 3}))
