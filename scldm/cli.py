@@ -21,8 +21,11 @@ EXAMPLES = {
     "prior": "scldm prior --checkpoint runs/population/pretrain/encoders "
              "--faces data/population/manifest.csv --count 100 "
              "--out runs/population/prior.safetensors --convergence 10,50,100",
+    "controls": "scldm controls --checkpoint runs/population/train/checkpoint "
+                "--clips data/population/manifest.csv --out outputs/population",
     "evaluate": "scldm evaluate --portraits outputs/demo --truth examples/truth.csv "
                 "--out outputs/evaluation",
+    "baseline": "scldm baseline gan configs/population-gan.yaml steps=200",
     "population": "scldm population --people 100 --out data/population",
     "info": "scldm info face_prior/bundled.safetensors",
 }
@@ -45,7 +48,9 @@ def parser() -> argparse.ArgumentParser:
         return sub
 
     sub = command("generate", "portraits from recordings of speech")
-    sub.add_argument("clips", nargs="+", metavar="CLIP", help="recording, or video with sound")
+    sub.add_argument("clips", nargs="*", metavar="CLIP", help="recording, or video with sound")
+    sub.add_argument("--manifest", type=Path, metavar="MANIFEST", help="all of its clips")
+    sub.add_argument("--split", default="test", help="of the manifest (test)")
     sub.add_argument("--out", type=Path, default=Path("outputs/portraits"), metavar="DIR")
     sub.add_argument("--portraits", type=_positive, default=3, metavar="N", help="per clip (3)")
     sub.add_argument("--seed", type=int, default=0)
@@ -63,6 +68,12 @@ def parser() -> argparse.ArgumentParser:
         sub = command(name, words)
         sub.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, see configs/")
         sub.add_argument("overrides", nargs="*", metavar="key=value")
+
+    sub = command("baseline", "an earlier method on the same split; `scldm generate` takes it")
+    sub.add_argument("method", choices=("speech2face", "gan"),
+                     help="regression, or a conditional GAN (Wen et al.; Wav2Pix as a delta)")
+    sub.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, see configs/")
+    sub.add_argument("overrides", nargs="*", metavar="key=value")
 
     sub = command("prior", "the statistical face prior of an encoder, with its convergence table")
     sub.add_argument("--checkpoint", required=True, type=Path, metavar="PATH",
@@ -83,6 +94,16 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--photos", type=_positive, default=3, help="per person (3)")
     sub.add_argument("--clips", type=_positive, default=3, help="per person (3)")
     sub.add_argument("--size", type=_positive, default=128, help="side of a photo, pixels (128)")
+
+    sub = command("controls", "portraits of controls: the mean face, and Z^s decoded directly")
+    sub.add_argument("--checkpoint", default=str(BUNDLED), metavar="PATH",
+                     help="of `scldm train`; default: the bundled one")
+    sub.add_argument("--clips", required=True, type=Path, metavar="MANIFEST")
+    sub.add_argument("--faces", type=Path, metavar="MANIFEST",
+                     help="training faces; default: those of --clips")
+    sub.add_argument("--split", default="test", help="whose clips are drawn for (test)")
+    sub.add_argument("--out", type=Path, default=Path("outputs/controls"), metavar="DIR")
+    sub.add_argument("--device", default="auto")
 
     sub = command("evaluate", "portraits against the truth, with controls and intervals")
     sub.add_argument("--portraits", required=True, nargs="+", type=Path, metavar="DIR",
@@ -149,21 +170,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_generate(args: argparse.Namespace) -> int:
     """`scldm generate`."""
     there = [clip for clip in args.clips if os.path.isfile(clip)]
-    if not there:
+    if not there and args.clips:
         raise InputError("; ".join(f"{clip}: {_absent(clip)}" for clip in args.clips))
+    if bool(args.clips) == bool(args.manifest):
+        raise InputError("give recordings, or --manifest")
+    if args.manifest:
+        require_file(args.manifest)
     if args.checkpoint == str(BUNDLED) and not BUNDLED.is_dir():
         raise InputError(f"{BUNDLED}: the bundled checkpoint is missing; install scldm again")
     require_writable(args.out)
+    from scldm.data.samples import open_samples
     from scldm.encoders.bundle import pick_device
-    from scldm.generation.pipeline import SpeechToFacePipeline
-    from scldm.generation.portraits import Wish, generate
+    from scldm.generation.controls import clips_of
+    from scldm.generation.portraits import generate
+    from scldm.generation.sources import Wish, open_source
 
+    clips = args.clips or clips_of(open_samples(args.manifest, args.split, "audio"))
     device = pick_device(args.device)
     began = time.perf_counter()
-    pipeline = SpeechToFacePipeline.from_pretrained(args.checkpoint).to(device)
+    source = open_source(args.checkpoint, device)
     print(f"checkpoint loaded in {time.perf_counter() - began:.1f} s", file=sys.stderr)
     wish = Wish(args.portraits, args.seed, args.steps, args.guidance, args.beta, args.prior_mode)
-    made, bad = generate(pipeline, args.clips, args.out, wish)
+    made, bad = generate(source, clips, args.out, wish)
     if made:
         print(f"{len(made)} portraits and sheet.png in {args.out}")
     return 2 if bad else 0
@@ -219,6 +247,27 @@ def run_train(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_baseline(args: argparse.Namespace) -> int:
+    """`scldm baseline`."""
+    from scldm.core.config import load_config
+
+    require_file(args.config)
+    from scldm.baselines.config import GanConfig, RegressionConfig
+    from scldm.baselines.gan import train_gan
+    from scldm.baselines.regression import train_regression
+
+    if args.method == "gan":
+        gan = load_config(GanConfig, args.config, args.overrides)
+        require_file(Path(gan.data.faces), *map(Path, gan.data.speech))
+        made = train_gan(gan)
+    else:
+        regression = load_config(RegressionConfig, args.config, args.overrides)
+        require_file(Path(regression.data.faces), *map(Path, regression.data.speech))
+        made = train_regression(regression)
+    print(f"checkpoint in {made}")
+    return 0
+
+
 def require_file(*paths: Path) -> None:
     """InputError naming the first of `paths` that is not a file."""
     for path in paths:
@@ -239,6 +288,30 @@ def run_prior(args: argparse.Namespace) -> int:
     print(make_prior(args.checkpoint, args.faces, args.split, args.count, args.out,
                      args.convergence, args.seed, args.device))
     return 0
+
+
+def run_controls(args: argparse.Namespace) -> int:
+    """`scldm controls`: a folder each, as `scldm generate` writes it."""
+    faces = args.faces or args.clips
+    require_file(args.clips, faces)
+    require_writable(args.out)
+    from scldm.data.samples import open_samples
+    from scldm.encoders.bundle import pick_device
+    from scldm.generation.controls import clips_of, controls
+    from scldm.generation.pipeline import SpeechToFacePipeline
+    from scldm.generation.portraits import generate
+    from scldm.generation.sources import Wish
+
+    clips = clips_of(open_samples(args.clips, args.split, "audio"))
+    reference = open_samples(faces, "train", "face"), open_samples(args.clips, "train", "audio")
+    device = pick_device(args.device)
+    pipeline = SpeechToFacePipeline.from_pretrained(args.checkpoint).to(device)
+    faults = []
+    for name, source in controls(pipeline, *reference).items():
+        made, bad = generate(source, clips, args.out / name, Wish(1))
+        print(f"{len(made)} portraits in {args.out / name}")
+        faults += bad
+    return 2 if faults else 0
 
 
 def run_evaluate(args: argparse.Namespace) -> int:

@@ -19,6 +19,17 @@ from scldm.data.faces import to_unit
 from scldm.data.pairs import Pairs
 from scldm.data.spectrogram import spectrogram
 from scldm.encoders.bundle import Encoders
+from scldm.encoders.speech import SpeechEncoder
+
+
+@dataclass(frozen=True)
+class Pick:
+    """Indices (count,) of faces and whether mirrored, of clips and which of their views."""
+
+    faces: Tensor
+    sides: Tensor
+    clips: Tensor
+    views: Tensor
 
 
 @dataclass(frozen=True)
@@ -45,8 +56,14 @@ class LatentCache:
         return 1 / self.faces.double().square().mean().sqrt().item()
 
     def draw(self, seed: int, step: int, count: int) -> tuple[Tensor, Tensor]:
-        """(Z^f (count, C, s, s), Z^s (count, d)) of (seed, step), float32: speakers evenly, then a
-        clip and a view of the speaker, then a face that matches."""
+        """(Z^f (count, C, s, s), Z^s (count, d)) of (seed, step), float32, as `pick` says."""
+        pick = self.pick(seed, step, count)
+        faces = self.faces[pick.faces, pick.sides]
+        return faces.float(), self.speech[pick.clips, pick.views].float()
+
+    def pick(self, seed: int, step: int, count: int) -> Pick:
+        """What (seed, step) draws: speakers evenly, then a clip and a view of the speaker, then a
+        face that matches."""
         g = torch_generator(seed, "draw", step)
         usable = torch.unique(self.speaker[self.speech_label >= 0]).cpu()
         speakers = usable[torch.randint(len(usable), (count,), generator=g)].to(self.speaker.device)
@@ -55,7 +72,7 @@ class LatentCache:
         faces = _pick(self.face_label, self.speech_label[clips], torch.rand(count, generator=g))
         views = torch.randint(self.speech.shape[1], (count,), generator=g)
         sides = torch.randint(self.faces.shape[1], (count,), generator=g)
-        return self.faces[faces, sides].float(), self.speech[clips, views].float()
+        return Pick(faces, sides, clips, views)
 
 
 def _pick(column: Tensor, wanted: Tensor, uniform: Tensor) -> Tensor:
@@ -79,18 +96,21 @@ def cache_latents(
     if file.is_file():
         return LatentCache(**load_tensors(file)[0])
     faces = encode_faces(encoders, pairs, device)
-    speech = encode_clips(encoders, pairs, views, device)
-    column = pairs.samples.manifest[pairs.match]
-    index = {value: i for i, value in enumerate(pairs.values)}
+    speech = encode_clips(encoders.speech_encoder, pairs, views, device)
+    cache = labelled(pairs, faces.half(), speech.half())
+    save_tensors(file, vars(cache), {"kind": "latent cache"})
+    return cache
+
+
+def labelled(pairs: Pairs, faces: Tensor, speech: Tensor) -> LatentCache:
+    """A cache of `faces` and `speech` of all of `pairs`, with who is who."""
     speakers = pairs.clips.column("person")
     people = {person: i for i, person in enumerate(dict.fromkeys(speakers))}
-    cache = LatentCache(
-        faces.half(), speech.half(), torch.tensor([index.get(x, -1) for x in column]),
+    return LatentCache(
+        faces, speech, torch.from_numpy(pairs.face_label.astype(np.int64)),
         torch.from_numpy(pairs.label.astype(np.int64)),
         torch.tensor([people[x] for x in speakers]),
     )
-    save_tensors(file, vars(cache), {"kind": "latent cache"})
-    return cache
 
 
 def encode_faces(encoders: Encoders, pairs: Pairs, device: torch.device) -> Tensor:
@@ -106,7 +126,9 @@ def encode_faces(encoders: Encoders, pairs: Pairs, device: torch.device) -> Tens
     return torch.cat(parts)
 
 
-def encode_clips(encoders: Encoders, pairs: Pairs, views: int, device: torch.device) -> Tensor:
+def encode_clips(
+    encoder: SpeechEncoder, pairs: Pairs, views: int, device: torch.device
+) -> Tensor:
     """Z^s of each clip's middle and `views` windows, (M, 1 + views, d) float32 on the CPU."""
     parts = []
     with Progress("encoding clips", len(pairs.clips.index)) as bar:
@@ -115,6 +137,6 @@ def encode_clips(encoders: Encoders, pairs: Pairs, views: int, device: torch.dev
             audio = [pairs.clips.plain(clip)]
             audio += [pairs.clips.drawn(clip, rng) for _ in range(views)]
             batch = torch.from_numpy(np.stack(audio)).to(device)
-            parts.append(encoders.speech_encoder(spectrogram(batch)).float().cpu())
+            parts.append(encoder(spectrogram(batch)).float().cpu())
             bar.update()
     return torch.stack(parts)

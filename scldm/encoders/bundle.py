@@ -67,6 +67,8 @@ def load_network(cls: type[M], folder: Path) -> M:
         weight = found["missing_keys"][0]
         raise InputError(f"{folder}: the weight {weight} is missing from its file")
     network.register_to_config(_name_or_path="")  # else it is written into every copy
+    for tensor in (*network.parameters(), *network.buffers()):
+        tensor.data = tensor.data.clone()  # a mapped file's odd addresses cost the last bits
     return network.float().eval().requires_grad_(False)
 
 

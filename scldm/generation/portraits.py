@@ -14,11 +14,12 @@ from PIL.PngImagePlugin import PngInfo
 
 from scldm.core.artifact import staged, write_text
 from scldm.core.errors import InputError
-from scldm.core.seeding import torch_generator
-from scldm.generation.pipeline import SpeechToFacePipeline, load_waveform, to_images
+from scldm.generation.pipeline import load_waveform
 from scldm.generation.sheet import Entry, draw_sheet
+from scldm.generation.sources import Source, Wish
 
 NOTICE = "one plausible face, not the speaker's"
+SHEET = 40  # clips on a contact sheet at most
 
 
 @dataclass(frozen=True)
@@ -27,31 +28,20 @@ class Portrait:
 
     clip: str
     path: str  # relative to the manifest
-    seed: int
-    beta: float
-    prior_mode: str
-    steps: int
-    guidance: float
+    seed: int | None  # from here on None where a source knows no such thing
+    beta: float | None
+    prior_mode: str | None
+    steps: int | None
+    guidance: float | None
     checkpoint: str
     seconds: float  # waveform to image, for this clip divided by its portraits
 
 
-@dataclass(frozen=True)
-class Wish:
-    """What `generate` is asked for; None is the checkpoint's own."""
-
-    portraits: int = 3
-    seed: int = 0
-    steps: int | None = None
-    guidance: float | None = None
-    beta: float | None = None
-    prior_mode: str | None = None
-
-
 def generate(
-    pipeline: SpeechToFacePipeline, clips: Sequence[str], out: Path, wish: Wish
+    source: Source, clips: Sequence[str], out: Path, wish: Wish
 ) -> tuple[list[Portrait], list[str]]:
-    """Write `out/<clip stem>/portrait_<k>.png`, `out/sheet.png` and `out/manifest.jsonl`.
+    """Write `out/<clip stem>/portrait_<k>.png`, `out/sheet.png` (of the first 40 clips) and
+    `out/manifest.jsonl`.
 
     Returns the portraits and one line for each clip that could not be used; the others go on.
     """
@@ -70,51 +60,28 @@ def generate(
         name = clip.encode(errors="backslashreplace").decode()  # a name that is not UTF-8
         folder = free_stem(Path(name).stem, stems)
         heard = time.perf_counter()
-        images = draw(pipeline, waveform, wish)
+        images = source.draw(waveform, wish)
         seconds = (time.perf_counter() - heard) / len(images)
         for k, image in enumerate(images):
             facts = Portrait(
-                name, f"{folder}/portrait_{k}.png", wish.seed, *choices(pipeline, wish),
-                pipeline.fingerprint, round(seconds, 4),
+                clip=name, path=f"{folder}/portrait_{k}.png", **asdict(source.how(wish)),
+                checkpoint=source.fingerprint, seconds=round(seconds, 4),
             )
             save_png(image, out / facts.path, facts)
             made.append(facts)
-        entries.append(Entry(Path(name).name, waveform.numpy(), images))
+        if len(entries) < SHEET:
+            entries.append(Entry(Path(name).name, waveform.numpy(), images))
         print(f"{number + 1}/{len(clips)} {name}: read in {heard - began:.2f} s, "
               f"{seconds:.2f} s a portrait", file=sys.stderr)
     if made:
         began = time.perf_counter()
         lines = "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in made)
         write_text(out / "manifest.jsonl", lines)
-        prior = to_images(pipeline.decode(pipeline.prior_latent()))[0]
         with staged(out / "sheet.png") as part:
-            draw_sheet(entries, prior, NOTICE).save(part, format="PNG", pnginfo=marked({}))
+            sheet = draw_sheet(entries, source.middle(), NOTICE)
+            sheet.save(part, format="PNG", pnginfo=marked({}))
         print(f"sheet drawn in {time.perf_counter() - began:.1f} s", file=sys.stderr)
     return made, bad
-
-
-def draw(pipeline: SpeechToFacePipeline, waveform: object, wish: Wish) -> list[Image.Image]:
-    """The portraits of one waveform, each computed alone: its bits depend on nothing else."""
-    beta, mode, steps, guidance = choices(pipeline, wish)
-    speech = pipeline.encode_speech([waveform])  # type: ignore[list-item]
-    return [
-        to_images(pipeline.decode(pipeline.sample_latents(
-            speech, pipeline.noise(wish.seed, k), steps=steps, guidance=guidance, beta=beta,
-            prior_mode=mode, generator=torch_generator(wish.seed, "sampler", k),  # type: ignore[arg-type]
-        )))[0]
-        for k in range(wish.portraits)
-    ]
-
-
-def choices(pipeline: SpeechToFacePipeline, wish: Wish) -> tuple[float, str, int, float]:
-    """(beta, prior_mode, steps, guidance): what was asked for, or the checkpoint's own."""
-    own = pipeline.defaults
-    return (
-        own["beta"] if wish.beta is None else wish.beta,
-        wish.prior_mode or own["prior_mode"],
-        wish.steps or own["steps"],
-        own["guidance"] if wish.guidance is None else wish.guidance,
-    )
 
 
 def free_stem(stem: str, taken: set[str]) -> str:

@@ -26,8 +26,8 @@ class Entry:
     portraits: list[Image.Image]
 
 
-def draw_sheet(entries: Sequence[Entry], prior: Image.Image, notice: str) -> Image.Image:
-    """The sheet as an RGB picture, a row a clip; the prior on top right."""
+def draw_sheet(entries: Sequence[Entry], prior: Image.Image | None, notice: str) -> Image.Image:
+    """The sheet as an RGB picture, a row a clip; the prior, where there is one, on top right."""
     from matplotlib.figure import Figure
 
     most = max(len(entry.portraits) for entry in entries)
@@ -43,7 +43,8 @@ def draw_sheet(entries: Sequence[Entry], prior: Image.Image, notice: str) -> Ima
     words.text(0, 0.62, "Speech to face", fontsize=18, weight="bold")
     words.text(0, 0.36, notice, fontsize=13)
     words.text(0, 0.14, "AI-generated portraits", fontsize=10, color="0.4")
-    _picture(figure.add_subplot(grid[0, most]), prior, "face prior, decoded")
+    if prior:
+        _picture(figure.add_subplot(grid[0, most]), prior, "face prior, decoded")
     for row, entry in enumerate(entries, start=1):
         inner = grid[row, 0].subgridspec(2, 1, height_ratios=[1, 1.6], hspace=0.05)
         _waveform(figure.add_subplot(inner[0]), entry)

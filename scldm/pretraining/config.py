@@ -70,11 +70,14 @@ class Refine(Config):
 
     Attributes:
         steps: how many; 0 is the paper.
+        stages: channels of a decoder that starts afresh, as many stages as the encoder has; by
+            default the decoder of the steps before goes on. A wide one need not slow them down.
         batch: faces a step, over all processes.
         rate: learning rate, which falls by a cosine.
     """
 
     steps: NonNegativeInt = 0
+    stages: tuple[tuple[PositiveInt, ...], ...] | None = None
     batch: PositiveInt = 32
     rate: PositiveFloat = 1e-3
 

@@ -75,7 +75,8 @@ def build(config: PretrainConfig, values: int = 0) -> Collaboration:
 
     `values`: how many values the column that matches has, for the classifier.
 
-    Raises InputError when the image side does not go through the encoder's pools.
+    Raises InputError when the image side does not go through the encoder's pools, or a decoder to
+    come does not undo as many.
     """
     shape = config.face.model_dump(exclude={"weights"})
     side, shrink = config.data.image_size, 2 ** len(config.face.stages)
@@ -83,6 +84,8 @@ def build(config: PretrainConfig, values: int = 0) -> Collaboration:
         raise InputError(
             f"data.image_size {side}: use a multiple of {shrink} with these face.stages"
         )
+    if config.refine.stages and len(config.refine.stages) != len(config.face.stages):
+        raise InputError(f"refine.stages: use {len(config.face.stages)} stages, as face.stages has")
     torch.manual_seed(config.seed)
     latent_dim = config.face.latent_channels * (side // shrink) ** 2
     encoders = Encoders(

@@ -14,6 +14,7 @@ from scldm.core.schedule import decay
 from scldm.core.steps import run_steps
 from scldm.data.faces import to_unit
 from scldm.data.pairs import Pairs
+from scldm.encoders.face import FaceDecoder
 from scldm.pretraining.config import PretrainConfig
 from scldm.pretraining.model import Collaboration, latent_noise
 from scldm.pretraining.objective import Objective
@@ -23,7 +24,7 @@ def refine(
     model: Collaboration, objective: Objective, config: PretrainConfig, accelerator: Accelerator,
     pairs: Pairs, look: Callable[[SummaryWriter, int], None],
 ) -> None:
-    """Train the decoder of `model` by L_r alone; its run folder is `out`/refine.
+    """Train the decoder of `model`, or a new one, by L_r alone; its run folder is `out`/refine.
 
     The latents are those of the encoder as stage 1 left it, with the noise of stage 1. Resumes by
     the same call to the same bits; `look` is that of `run_steps`.
@@ -32,6 +33,10 @@ def refine(
     plan = config.model_copy(
         update={"out": str(Path(config.out) / "refine"), "steps": config.refine.steps}
     )
+    if config.refine.stages:
+        torch.manual_seed(config.seed)
+        shape = {**config.face.model_dump(exclude={"weights"}), "stages": config.refine.stages}
+        model.face_decoder = FaceDecoder(**shape).to(memory_format=torch.channels_last)
     encoder, decoder = model.eval().face_encoder, model.face_decoder
     adam = torch.optim.AdamW(
         decoder.parameters(), config.refine.rate, weight_decay=config.weight_decay

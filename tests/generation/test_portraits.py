@@ -14,7 +14,8 @@ from PIL import Image
 
 from scldm.cli import main
 from scldm.generation.pipeline import SpeechToFacePipeline
-from scldm.generation.portraits import NOTICE, Wish, choices, draw, free_stem
+from scldm.generation.portraits import NOTICE, free_stem
+from scldm.generation.sources import Diffusion, How, Wish
 
 
 def test_generate_writes_the_contract(checkpoint, clip, tmp_path, capsys):
@@ -59,15 +60,17 @@ def test_a_picture_carries_its_line_of_the_manifest(checkpoint, clip, tmp_path):
 
 def test_portraits_are_those_of_the_pipeline(checkpoint, clip):
     pipeline = SpeechToFacePipeline.from_pretrained(checkpoint)
-    made = draw(pipeline, torch.from_numpy(np.sin(np.arange(20_000)).astype(np.float32)), Wish(2))
+    tone = torch.from_numpy(np.sin(np.arange(20_000)).astype(np.float32))
+    made = Diffusion(pipeline).draw(tone, Wish(2))
     same = pipeline(np.sin(np.arange(20_000)).astype(np.float32), portraits=2)[0]
     assert [a.tobytes() for a in made] == [b.tobytes() for b in same]
 
 
 def test_a_wish_of_zero_is_a_wish(checkpoint):
     pipeline = SpeechToFacePipeline.from_pretrained(checkpoint)
-    assert choices(pipeline, Wish()) == (0.01, "input", 4, 1.0)
-    assert choices(pipeline, Wish(beta=0.0, guidance=0.0, steps=9)) == (0.0, "input", 9, 0.0)
+    source = Diffusion(pipeline)
+    assert source.how(Wish()) == How(0, 0.01, "input", 4, 1.0)
+    assert source.how(Wish(beta=0.0, guidance=0.0, steps=9)) == How(0, 0.0, "input", 9, 0.0)
 
 
 def test_a_taken_stem_gets_a_number():

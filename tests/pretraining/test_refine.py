@@ -49,6 +49,22 @@ def test_a_stopped_refinement_resumes_to_the_same_bits(stage_one: Make, refined:
         assert file.read_bytes() == (encoders / file.relative_to(refined)).read_bytes()
 
 
+def test_a_wider_decoder_starts_afresh_and_resumes_to_the_same_bits(stage_one: Make) -> None:
+    wide = {"steps": 6, "batch": 4, "stages": [[12], [20], [28]]}
+    whole, config = (stage_one(name, **{**STEPS, "refine": wide}) for name in ("whole", "parts"))
+    with stopped_after(6):  # two of the decoder's
+        pretrain(config)
+    one, other = load_encoders(pretrain(whole)), load_encoders(pretrain(config))
+    assert one.face_decoder.config["stages"] == wide["stages"]
+    state = one.face_decoder.state_dict()
+    assert all(torch.equal(x, state[key]) for key, x in other.face_decoder.state_dict().items())
+
+
+def test_a_decoder_of_other_depth_is_told_before_stage_1(stage_one: Make) -> None:
+    with pytest.raises(InputError, match=r"refine.stages: use 3 stages, as face.stages has"):
+        pretrain(stage_one(refine={"steps": 1, "stages": [[8]]}))
+
+
 def test_a_batch_that_processes_cannot_share_is_told_before_stage_1(
     stage_one: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,0 +1,169 @@
+"""What draws portraits of a waveform: the diffusion pipeline, one direct decode, or one face."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from scldm.core.artifact import check_hashes, fingerprint, read_json
+from scldm.core.errors import InputError
+from scldm.core.seeding import torch_generator
+from scldm.data.spectrogram import fit_clip, spectrogram
+from scldm.encoders.bundle import load_network
+from scldm.encoders.face import FaceDecoder
+from scldm.encoders.speech import SpeechEncoder
+from scldm.generation.pipeline import SpeechToFacePipeline, to_images
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for; None is the source's own."""
+
+    portraits: int = 3
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    beta: float | None = None
+    prior_mode: str | None = None
+
+
+@dataclass(frozen=True)
+class How:
+    """How portraits are drawn; None where a source knows no such thing."""
+
+    seed: int | None = None
+    beta: float | None = None
+    prior_mode: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
+
+
+class Source(Protocol):
+    """Waveform (n,) float32, 16 kHz mono -> portraits, each computed alone, so that its bits depend
+    on nothing else."""
+
+    fingerprint: str
+
+    def how(self, wish: Wish) -> How: ...
+
+    def draw(self, waveform: Tensor, wish: Wish) -> list[Image.Image]: ...
+
+    def middle(self) -> Image.Image | None:
+        """The decoded prior, where there is one."""
+        ...
+
+
+class Diffusion:
+    """Portraits by the diffusion pipeline: as many as wished."""
+
+    def __init__(self, pipeline: SpeechToFacePipeline) -> None:
+        self.pipeline, self.fingerprint = pipeline, pipeline.fingerprint
+
+    def how(self, wish: Wish) -> How:
+        own = self.pipeline.defaults
+        given = {k: v for k, v in asdict(wish).items() if v is not None and k != "portraits"}
+        names = ("beta", "prior_mode", "steps", "guidance")
+        return How(**{**{name: own[name] for name in names}, **given})
+
+    def draw(self, waveform: Tensor, wish: Wish) -> list[Image.Image]:
+        pipeline, how = self.pipeline, asdict(self.how(wish))
+        seed = how.pop("seed")
+        speech = pipeline.encode_speech([waveform])
+        return [
+            to_images(pipeline.decode(pipeline.sample_latents(
+                speech, pipeline.noise(seed, k), generator=torch_generator(seed, "sampler", k),
+                **how,
+            )))[0]
+            for k in range(wish.portraits)
+        ]
+
+    def middle(self) -> Image.Image:
+        return to_images(self.pipeline.decode(self.pipeline.prior_latent()))[0]
+
+
+class Direct:
+    """One portrait a clip, without chance: D(bridge(E(speech))), as Speech2Face and GANs draw it.
+
+    Args:
+        speech_encoder, face_decoder: E and D.
+        shape: (C, s, s) of what D takes.
+        bridge: (1, d) -> (1, C s s) between them; without one E's output enters D as it is.
+    """
+
+    def __init__(
+        self, speech_encoder: SpeechEncoder, face_decoder: FaceDecoder, shape: Sequence[int],
+        bridge: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self.speech_encoder, self.face_decoder = speech_encoder, face_decoder
+        self.shape, self.bridge = tuple(shape), bridge
+        parts: dict[str, nn.Module] = {
+            "speech_encoder": speech_encoder, "face_decoder": face_decoder,
+        }
+        self.fingerprint = fingerprint({
+            f"{name}.{key}": value
+            for name, part in parts.items() for key, value in part.state_dict().items()
+        })
+
+    def how(self, wish: Wish) -> How:
+        return How()
+
+    @torch.no_grad()
+    def draw(self, waveform: Tensor, wish: Wish) -> list[Image.Image]:
+        device = next(self.speech_encoder.parameters()).device
+        heard = self.speech_encoder(spectrogram(fit_clip(waveform)[None].to(device)))
+        latents = self.bridge(heard) if self.bridge else heard
+        return to_images(self.face_decoder(latents.reshape(1, *self.shape)).clamp(-1, 1))
+
+    def middle(self) -> None:
+        return None
+
+
+class Always:
+    """The same face whatever is said: the control that knows no voice.
+
+    Args:
+        face: it.
+        fingerprint: of what made it.
+    """
+
+    def __init__(self, face: Image.Image, fingerprint: str) -> None:
+        self.face, self.fingerprint = face, fingerprint
+
+    def how(self, wish: Wish) -> How:
+        return How()
+
+    def draw(self, waveform: Tensor, wish: Wish) -> list[Image.Image]:
+        return [self.face]
+
+    def middle(self) -> None:
+        return None
+
+
+def open_source(path: str | Path, device: torch.device) -> Source:
+    """The source of a checkpoint: of `scldm train`, of `scldm baseline`, or of a hub repository.
+
+    Raises InputError naming what is missing, altered, or no checkpoint.
+    """
+    folder = Path(path)
+    if (folder / "hashes.json").is_file() and not (folder / "model_index.json").is_file():
+        return open_direct(folder, device)
+    return Diffusion(SpeechToFacePipeline.from_pretrained(path).to(device))
+
+
+def open_direct(folder: Path, device: torch.device) -> Direct:
+    """The source of a baseline's checkpoint; InputError where it is something else."""
+    check_hashes(folder)
+    facts = read_json(folder / "facts.json")
+    if facts.get("stage") != "baseline":
+        raise InputError(f"{folder}: of stage {facts.get('stage')}, and no checkpoint; it draws no "
+                         "portraits")
+    return Direct(
+        load_network(SpeechEncoder, folder / "speech_encoder").to(device),
+        load_network(FaceDecoder, folder / "face_decoder").to(device), facts["latent"],
+    )
