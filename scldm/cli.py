@@ -110,7 +110,13 @@ def parser() -> argparse.ArgumentParser:
                      help="folders that `scldm generate` wrote, one a method")
     sub.add_argument("--truth", required=True, type=Path, metavar="MANIFEST",
                      help="who speaks in the clips, and their faces where there are any")
-    sub.add_argument("--judge", default="bundled", choices=("bundled",))
+    sub.add_argument("--judge", default="bundled", metavar="NAME",
+                     help="bundled, vggface2, vggface, or the folder of an attribute network")
+    sub.add_argument("--judge-weights", type=Path, metavar="FILE", help="of vggface2 or vggface")
+    sub.add_argument("--faces", type=Path, metavar="MANIFEST",
+                     help="real faces: of the same split to look like, of train to be copies of")
+    sub.add_argument("--by", nargs="*", default=("gender", "age"), metavar="COLUMN",
+                     help="columns of the truth by which results are split (gender age)")
     sub.add_argument("--out", type=Path, default=Path("outputs/evaluation"), metavar="DIR")
 
     sub = command("info", "what a checkpoint or a prior file is")
@@ -316,14 +322,15 @@ def run_controls(args: argparse.Namespace) -> int:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """`scldm evaluate`."""
-    require_file(args.truth)
+    require_file(args.truth, *(args.faces,) if args.faces else ())
     require_writable(args.out)
-    from scldm.data.samples import open_samples
-    from scldm.evaluation.command import evaluate
+    from scldm.evaluation.command import Question, evaluate
 
-    faults = evaluate(args.portraits, open_samples(args.truth), args.judge, args.out)
-    for fault in faults:
-        print(f"scldm: {fault}", file=sys.stderr)
+    question = Question(args.portraits, args.truth, args.judge, args.judge_weights, args.faces,
+                        tuple(args.by))
+    faults, notes = evaluate(question, args.out)
+    for line in (*faults, *notes):
+        print(f"scldm: {line}", file=sys.stderr)
     print(f"{(args.out / 'table.md').read_text()}\nmetrics.json and table.md in {args.out}")
     return 2 if faults else 0
 

@@ -123,7 +123,7 @@ def main() -> None:
         "MTCNN finds a face: reconstructions": bootstrap(detected(remade[:300]), owners[:300]),
         "MTCNN finds a face: real": bootstrap(detected(real[:300]), owners[:300]),
     }
-    half = len(real) // 2
+    half, seen = len(real) // 2, judge(real).features
     gaps = {
         name: landmark_errors(test, range(200), border)
         for name, border in (("as they are", 0.0), ("in a picture twice as wide", 0.5))
@@ -132,9 +132,9 @@ def main() -> None:
         "machine": device_name(), "checkpoint": pipeline.fingerprint, "sampling": pipeline.defaults,
         "shares": {name: vars(estimate) for name, estimate in shares.items()},
         "kid_judge_features": {
-            "real against real": kid(judge, real[:half], real[half:]),
-            "reconstructions": kid(judge, real, remade),
-            "portraits": kid(judge, real, made[even(asked)]),
+            "real against real": kid(seen[:half], seen[half:]),
+            "reconstructions": kid(seen, judge(remade).features),
+            "portraits": kid(seen, judge(made[even(asked)]).features),
         },
         "reconstruction_mae": (remade - real).abs().mean().item(),
         "landmarks": {
@@ -160,7 +160,7 @@ def table(figures: dict[str, Any], shares: dict[str, Any]) -> str:
              "", "| what | share, 95 % interval over identities |", "|---|---|"]
     lines += [f"| {name} | {estimate} |" for name, estimate in shares.items()]
     lines += ["", "| KID on the judge's features | value |", "|---|---:|"]
-    lines += [f"| {k} | {v['value']:.4f} |" for k, v in figures["kid_judge_features"].items()]
+    lines += [f"| {k} | {v:.4f} |" for k, v in figures["kid_judge_features"].items()]
     lines += ["", "| MTCNN's landmarks on the bed's pictures | median error, eye distances |"
               " share below 0.1 |", "|---|---:|---:|"]
     lines += [f"| {name} | {v['median']:.3f} | {v['below_0.1']:.3f} |"

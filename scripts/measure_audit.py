@@ -117,7 +117,7 @@ def sweep(
                     "mode": mode,
                     "beta": beta,
                     "gender": vars(bootstrap(said.gender.numpy() == asked, asker)),
-                    "kid": kid(judge, real, made)["value"],
+                    "kid": kid(judge(real).features, judge(made).features),
                     "top-4 distance": 1 - float((cosine.sum((1, 2)) - 4).mean() / 12),
                     "to the prior": float((made - middle).abs().mean()),
                     "to beta 0": float((made - plain).abs().mean()),

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
+from torchvision.models import vgg16
 
 from scldm.core.errors import InputError
 from scldm.encoders.attributes import FaceAttributes
@@ -60,16 +61,52 @@ def load_vggface(encoder: FaceEncoder, path: str | Path) -> None:
     """
     state = read_foreign(path)
     ours = [layer for layer in encoder.trunk if isinstance(layer, torch.nn.Conv2d)]
-    names = [f"conv{b + 1}_{i + 1}" for b, n in enumerate(_BLOCKS) for i in range(n)]
+    names = _convolutions()
     if len(ours) != len(names) or any(isinstance(x, torch.nn.BatchNorm2d) for x in encoder.trunk):
         raise InputError("VGG-Face weights need face.stages of VGG16 and face.batch_norm=false")
     for name, layer in zip(names, ours, strict=True):
-        weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
-        if weight is None or bias is None or (weight.shape, bias.shape) != _shapes(layer):
+        _copy_layer(layer, state, name, path)
+
+
+def _convolutions() -> list[str]:
+    return [f"conv{b + 1}_{i + 1}" for b, n in enumerate(_BLOCKS) for i in range(n)]
+
+
+def _copy_layer(
+    layer: torch.nn.Conv2d | torch.nn.Linear, state: dict[str, Tensor], name: str, path: str | Path
+) -> None:
+    for part, ours in layer.named_parameters():
+        given = state.get(f"{name}.{part}")
+        if given is None or given.shape != ours.shape:
             raise InputError(f"{path}: layer {name} is missing or has another shape")
-        layer.weight.data.copy_(weight)
-        layer.bias.data.copy_(bias)  # type: ignore[union-attr]
+        ours.data.copy_(given)
 
 
-def _shapes(layer: torch.nn.Conv2d) -> tuple[torch.Size, torch.Size]:
-    return layer.weight.shape, torch.Size([layer.out_channels])
+class VggFaceFc7(torch.nn.Module):
+    """VGG-Face (Parkhi et al.) up to its layer fc7: the features that distances are taken of.
+
+    Args:
+        mean: of its training faces, RGB in 0..255.
+    """
+
+    def __init__(self, mean: tuple[float, float, float]) -> None:
+        super().__init__()
+        network = vgg16(num_classes=1)
+        self.trunk, self.dense = network.features, network.classifier[:5]
+        self.mean = torch.nn.Buffer(torch.tensor(mean)[:, None, None])
+
+    def forward(self, faces: Tensor) -> Tensor:
+        """faces (B, 3, 224, 224) in 0..255, RGB -> fc7 (B, 4096), rectified."""
+        return self.dense(self.trunk(faces - self.mean).flatten(1))
+
+
+def load_vggface_fc7(path: str | Path, mean: tuple[float, float, float]) -> VggFaceFc7:
+    """VGG-Face from its file of tensors `conv1_1.weight` … `fc7.bias`.
+
+    Raises InputError naming the first layer that is missing or of another shape.
+    """
+    network, state = VggFaceFc7(mean), read_foreign(path)
+    layers = [x for x in network.modules() if isinstance(x, torch.nn.Conv2d | torch.nn.Linear)]
+    for name, layer in zip((*_convolutions(), "fc6", "fc7"), layers, strict=True):
+        _copy_layer(layer, state, name, path)
+    return network.eval().requires_grad_(False)

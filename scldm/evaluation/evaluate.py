@@ -2,248 +2,155 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from scldm.core.errors import InputError
-from scldm.core.progress import Progress
-from scldm.core.seeding import numpy_generator
-from scldm.data.faces import to_unit
-from scldm.data.manifest import Manifest
-from scldm.data.media import read_image
-from scldm.data.samples import Samples
-from scldm.evaluation.distances import distances
 from scldm.evaluation.intervals import Estimate, bootstrap
 from scldm.evaluation.judges import Judge, Judgement
-from scldm.evaluation.pairing import Method, true_faces
-from scldm.evaluation.retrieval import ranks, recall, usable
+from scldm.evaluation.nearest import nearest
+from scldm.evaluation.pairing import Method
+from scldm.evaluation.quality import fid, jackknife, kid
+from scldm.evaluation.retrieval import KS, usable
+from scldm.evaluation.scoring import Scores, score, shuffled
+from scldm.evaluation.seeing import Faces, Truth, see_method
 
-NEAR = 10  # years
-BATCH = 64
+Row = dict[str, tuple[Estimate, float | None]]  # metric: value, and that of chance
+
+
+@dataclass
+class Table:
+    """What was measured, by method: figures, and figures by subgroup (column, value, figures).
+
+    `closest`: for the first method, portraits' files and rows of the nearest training faces.
+    `notes`: one line for each figure that could not be had.
+    """
+
+    methods: dict[str, Row] = field(default_factory=dict)
+    subgroups: dict[str, list[tuple[str, str, Row]]] = field(default_factory=dict)
+    closest: list[tuple[str, int]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
-class Truth:
-    """What is known of the rows of a manifest; G people have a face that can be seen.
+class Surroundings:
+    """Real faces that portraits are compared with as sets; either may be missing.
 
     Attributes:
-        person, gender: (rows,) strings.
-        age: (rows,) years, the middle of a known range; NaN where unknown.
-        face, other: (rows,) index of the person's face, and of another photo, in `seen`; -1: none.
-        gallery: (G,) index in `seen` of one face a person; `place` (rows,): the person's in it.
-        seen: the judge's view of all faces used.
-        faults: one line a face that cannot be used.
+        like: faces of the portraits' split: what portraits should look like.
+        train: training faces: what portraits may be copies of.
+        by: columns of the truth by which results are split.
     """
 
-    person: np.ndarray
-    gender: np.ndarray
-    age: np.ndarray
-    face: np.ndarray
-    other: np.ndarray
-    gallery: np.ndarray
-    place: np.ndarray
-    seen: Judgement
-    faults: list[str]
+    like: Faces | None
+    train: Faces | None
+    by: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Scores:
-    """One value a portrait (or a clip) for each metric, and whose it is."""
-
-    values: dict[str, np.ndarray]
-    people: dict[str, np.ndarray]
-    chance: dict[str, float]
-
-
-def look(judge: Judge, pictures: Iterator[np.ndarray], count: int, name: str) -> Judgement:
-    """The judge's view of pictures, uint8 (S, S, 3) of any side, a batch of like ones at a time."""
-    parts: list[Judgement] = []
-    batch: list[np.ndarray] = []
-
-    def judged() -> None:
-        if batch:
-            parts.append(judge(to_unit(torch.from_numpy(np.stack(batch)).permute(0, 3, 1, 2))))
-            batch.clear()
-
-    with Progress(f"judging {name}", count) as bar:
-        for picture in pictures:
-            if len(batch) == BATCH or batch and batch[0].shape != picture.shape:
-                judged()
-            batch.append(picture)
-            bar.update()
-        judged()
-    if not parts:
-        raise InputError(f"{name}: no picture of it can be read")
-    columns = ([getattr(part, field) for part in parts] for field in ("features", "gender", "age"))
-    return Judgement(*(torch.cat(column) for column in columns))
-
-
-def see_truth(samples: Samples, rows: np.ndarray, judge: Judge, size: int) -> Truth:
-    """Judge the true faces of `rows` of a manifest, and of everybody else in their splits."""
-    manifest = samples.manifest
-    wanted = np.isin(manifest["split"], np.unique(manifest["split"][rows]))
-    true, other = true_faces(manifest)
-    needed = sorted({*true[wanted].tolist(), *other[rows].tolist()} - {-1})
-    faults: list[str] = []
-    index: dict[int, int] = {}
-
-    def faces() -> Iterator[np.ndarray]:
-        for row in needed:
-            try:
-                face = samples.face(row, size)
-            except InputError as error:
-                faults.append(str(error))
-                continue
-            index[row] = len(index)
-            yield face
-
-    seen = look(judge, faces(), len(needed), "true faces") if needed else _nothing()
-    face, photo = (np.array([index.get(int(r), -1) for r in rows_]) for rows_ in (true, other))
-    gallery = np.unique(face[wanted & (face >= 0)])
-    place = np.where(np.isin(face, gallery), np.searchsorted(gallery, face), -1)
-    return Truth(
-        manifest["person"], manifest["gender"], ages(manifest), face, photo, gallery, place, seen,
-        faults,
-    )
-
-
-def _nothing() -> Judgement:
-    return Judgement(torch.empty(0, 1), torch.empty(0), torch.empty(0))
-
-
-def ages(manifest: Manifest) -> np.ndarray:
-    """(rows,) years: the middle of the range, or its one known end."""
-    low, high = manifest.numbers("age_lo"), manifest.numbers("age_hi")
-    return (np.where(np.isnan(low), high, low) + np.where(np.isnan(high), low, high)) / 2
-
-
-def see_method(judge: Judge, method: Method) -> tuple[Method, Judgement]:
-    """A method's portraits that can be read, and the judge's view of them; others are faults.
-
-    Raises InputError when none can be read.
-    """
-    kept: list[int] = []
-
-    def pictures() -> Iterator[np.ndarray]:
-        for number, file in enumerate(method.files):
-            try:
-                picture = np.asarray(read_image(file))
-            except InputError as error:
-                method.faults.append(str(error))
-                continue
-            kept.append(number)
-            yield picture
-
-    seen = look(judge, pictures(), len(method.files), method.name)
-    files, clips = [method.files[i] for i in kept], [method.clips[i] for i in kept]
-    return Method(method.name, files, clips, method.rows[kept], method.faults), seen
-
-
-def score(seen: Judgement, clips: list[str], rows: np.ndarray, truth: Truth) -> Scores:
-    """Every metric of N portraits judged as `seen`, shown for the clips of `rows` (N,)."""
-    scores = Scores({}, {}, {})
-
-    def put(name: str, values: Tensor | np.ndarray, kept: np.ndarray) -> None:
-        if len(values):
-            scores.values[name] = np.asarray(values, dtype=float)
-            scores.people[name] = truth.person[rows[kept]]
-
-    faced = np.flatnonzero(truth.face[rows] >= 0)
-    if len(faced):
-        made = seen.features[faced]
-        found = distances(made, truth.seen.features[truth.face[rows[faced]]])
-        for name, values in found.items():
-            put(name, values, faced)
-        gallery = truth.seen.features[truth.gallery]
-        rank = ranks(made, gallery, torch.from_numpy(truth.place[rows[faced]]))
-        for k in usable(len(gallery)):
-            put(f"R@{k}", recall(rank, len(gallery), k), faced)
-            scores.chance[f"R@{k}"] = k / len(gallery)
-        _top_three(put, found["cos"].numpy(), [clips[i] for i in faced], faced)
-    known = np.flatnonzero(truth.gender[rows] != "")
-    said = np.where(seen.gender.numpy()[known] == 1, "M", "F")
-    put("gender", said == truth.gender[rows[known]], known)
-    aged = np.flatnonzero(~np.isnan(truth.age[rows]))
-    gap = np.abs(seen.age.numpy()[aged] - truth.age[rows[aged]])
-    put(f"age within {NEAR} years", gap <= NEAR, aged)
-    put("age error", gap, aged)
-    return scores
-
-
-def _top_three(
-    put: Callable[[str, np.ndarray, np.ndarray], None], angle: np.ndarray, clips: list[str],
-    kept: np.ndarray,
-) -> None:
-    """Mean and variance of the angle over a clip's first three portraits (seed 003, Fig. 6)."""
-    _, of = np.unique(np.array(clips, dtype=object), return_inverse=True)
-    threes = [np.flatnonzero(of == clip)[:3] for clip in range(of.max() + 1)]
-    threes = [three for three in threes if len(three) == 3]
-    if threes:
-        index = np.array(threes)
-        put("cos, mean of three", angle[index].mean(1), kept[index[:, 0]])
-        put("cos, variance of three", angle[index].var(1), kept[index[:, 0]])
-
-
-def shuffled(rows: np.ndarray, truth: Truth, within_gender: bool) -> np.ndarray | None:
-    """For each portrait another person's, at random: index (N,); None where somebody has none.
-
-    With `within_gender` of the same gender: the control that shows more than gender.
-    """
-    rng = numpy_generator(0, "shuffled")
-    person, gender = (
-        np.unique(column[rows], return_inverse=True)[1] for column in (truth.person, truth.gender)
-    )
-    chosen = np.empty(len(rows), dtype=int)
-    for i in range(len(rows)):
-        others = person != person[i]
-        if within_gender:
-            others &= gender == gender[i]
-        if not others.any():
-            return None
-        chosen[i] = rng.choice(np.flatnonzero(others))
-    return chosen
-
-
-def measure(judge: Judge, methods: list[Method], truth: Truth) -> dict[str, Scores]:
-    """Scores of every method and of its controls, and of a real other photo, by name."""
-    table: dict[str, Scores] = {}
+def measure(
+    judge: Judge, methods: list[Method], truth: Truth, around: Surroundings
+) -> Table:
+    """Figures of every method and of its controls, of a real other photo, and by subgroup."""
+    table = Table()
+    small = [f"R@{k}" for k in KS if k not in usable(len(truth.gallery))]
+    if len(truth.gallery) and small:
+        table.notes.append(
+            f"{', '.join(small)}: a gallery of {len(truth.gallery)} people is too small"
+        )
     for given in methods:
         method, seen = see_method(judge, given)
-        rows = method.rows
-        table[method.name] = score(seen, method.clips, rows, truth)
+        scores = score(seen, method.clips, method.rows, truth)
+        controls: dict[str, Scores] = {}
         for name, within in (("shuffled speech", False), ("shuffled within gender", True)):
-            index = shuffled(rows, truth, within)
-            if index is not None:
-                other = Judgement(seen.features[index], seen.gender[index], seen.age[index])
-                table[f"{method.name}, {name}"] = score(other, method.clips, rows, truth)
-    rows = np.unique(np.concatenate([method.rows for method in methods]))
-    rows = rows[(truth.other[rows] >= 0) & (truth.face[rows] >= 0)]
-    if len(rows):
-        photo = truth.other[rows]
-        real = Judgement(*(x[photo] for x in vars(truth.seen).values()))
-        table["real other photo"] = score(real, [str(r) for r in rows], rows, truth)
+            control = shuffled(seen, method.clips, method.rows, truth, within)
+            if control is not None:
+                controls[f"{method.name}, {name}"] = control
+        base = controls.get(f"{method.name}, shuffled speech")
+        row = estimates(scores, base, truth)
+        row.update(as_sets(seen, method, truth, around, table))
+        table.methods[method.name] = row
+        table.methods.update({k: estimates(v, base, truth) for k, v in controls.items()})
+        table.subgroups[method.name] = list(by_subgroup(scores, base, truth, around.by))
+    photos = other_photos(methods, truth)
+    if photos is not None:
+        table.methods["real other photo"] = estimates(photos, None, truth)
+    if around.train and around.like:
+        far, _ = nearest(around.like.seen.features, around.train.seen.features)
+        value = bootstrap(far.numpy(), around.like.person)
+        table.methods["real faces"] = {"nearest training face": (value, None)}
     return table
 
 
-def estimates(scores: Scores, control: Scores | None) -> dict[str, tuple[Estimate, float | None]]:
-    """Each metric with its interval over identities, and its chance: that of shuffled speech."""
-    found: dict[str, tuple[Estimate, float | None]] = {}
+def estimates(
+    scores: Scores, control: Scores | None, truth: Truth, keep: np.ndarray | None = None
+) -> Row:
+    """Each metric with its interval over identities, and its chance: that of shuffled speech.
+
+    keep (rows,), bool: the rows of the truth that count; by default all.
+    """
+    found: Row = {}
     for name, values in scores.values.items():
+        rows = scores.rows[name]
+        kept = keep[rows] if keep is not None else np.ones(len(rows), dtype=bool)
+        if not kept.any():
+            continue
         chance = scores.chance.get(name)
         if chance is None and control is not None and name in control.values:
-            chance = float(control.values[name].mean())
-        found[name] = bootstrap(values, scores.people[name]), chance
+            chance = float(control.values[name][kept].mean())
+        found[name] = bootstrap(values[kept], truth.person[rows[kept]]), chance
     return found
 
 
-def side(method: Method) -> int:
-    """The side of a method's first portrait that can be read: the truth is seen in that size."""
-    for file in method.files:
-        with suppress(InputError):
-            return int(read_image(file).width)
-    raise InputError(f"{method.name}: no portrait of it can be read")
+def by_subgroup(
+    scores: Scores, control: Scores | None, truth: Truth, columns: tuple[str, ...]
+) -> Iterator[tuple[str, str, Row]]:
+    """(column, value, figures) for each value of each column; "age" is by decades."""
+    for column in columns:
+        values = truth.columns[column] if column != "age" else decades(truth.age)
+        for value in sorted({str(v) for v in values if v}):
+            row = estimates(scores, control, truth, values == value)
+            if row:
+                yield column, value, row
+
+
+def decades(age: np.ndarray) -> np.ndarray:
+    """Years (rows,) -> "20+", "30+", …; empty where unknown."""
+    names = ["" if np.isnan(a) else f"{int(a // 10 * 10)}+" for a in age]
+    return np.array(names, dtype=object)
+
+
+def as_sets(
+    seen: Judgement, method: Method, truth: Truth, around: Surroundings, table: Table
+) -> Row:
+    """KID and FID to real faces, and the distance of each portrait to its nearest training face."""
+    people, row = truth.person[method.rows], Row()
+    if around.like:
+        real, owners = around.like.seen.features, around.like.person
+    else:
+        real, owners = truth.seen.features[truth.gallery], truth.gallery_person
+    for name, metric in (("KID", kid), ("FID", fid)) if len(real) else ():
+        try:
+            row[name] = jackknife(metric, real, seen.features, owners, people), None
+        except InputError as error:
+            table.notes.append(f"{method.name}: {error}")
+    if around.train:
+        far, index = nearest(seen.features, around.train.seen.features)
+        row["nearest training face"] = bootstrap(far.numpy(), people), None
+        if not table.closest:
+            order = far.argsort()[:10].tolist()
+            rows = around.train.rows[index.numpy()]
+            table.closest += [(str(method.files[i]), int(rows[i])) for i in order]
+    return row
+
+
+def other_photos(methods: list[Method], truth: Truth) -> Scores | None:
+    """Scores of a real other photo of each person, where there are any: what could be had at best.
+    """
+    rows = np.unique(np.concatenate([method.rows for method in methods]))
+    rows = rows[(truth.other[rows] >= 0) & (truth.face[rows] >= 0)]
+    if not len(rows):
+        return None
+    real = Judgement(*(column[truth.other[rows]] for column in vars(truth.seen).values()))
+    return score(real, [str(row) for row in rows], rows, truth)

@@ -1,4 +1,4 @@
-"""What `scldm evaluate` writes: metrics.json, table.md and a figure."""
+"""What `scldm evaluate` writes: metrics.json, table.md and figures."""
 
 from __future__ import annotations
 
@@ -12,16 +12,20 @@ from typing import Any
 import numpy as np
 
 from scldm.core.artifact import staged, write_json, write_text
-from scldm.evaluation.evaluate import Scores, Truth, estimates
+from scldm.evaluation.evaluate import Row, Table
 from scldm.evaluation.intervals import Estimate, bootstrap
 from scldm.evaluation.pairing import Method
+from scldm.evaluation.retrieval import KS
+from scldm.evaluation.seeing import Truth
 
 COLUMNS = {  # of the table, with what a better value does
-    "cos": "lower", "cos similarity": "higher", "L1 normalised": "lower",
-    "L2 normalised": "lower", "R@1": "higher", "R@10": "higher", "gender": "higher",
-    "age within 10 years": "higher", "age error": "lower",
+    "cos": "lower", "cos similarity": "higher", "L1 raw": "lower", "L2 raw": "lower",
+    "L1 normalised": "lower", "L2 normalised": "lower", "R@1": "higher", "R@10": "higher",
+    "gender": "higher", "age within 10 years": "higher", "age error": "lower", "KID": "lower",
+    "FID": "lower", "nearest training face": "as of real faces",
 }  # fmt: skip
-Found = dict[str, dict[str, tuple[Estimate, float | None]]]
+SHORT = ("cos", "R@10", "gender", "age error")  # columns of the table of subgroups
+FEW = 30  # people; a subgroup of fewer is marked
 
 
 def about(
@@ -45,11 +49,11 @@ def judge_on_real(truth: Truth) -> dict[str, Any]:
     index, first = np.unique(truth.face[truth.face >= 0], return_index=True)
     rows = np.flatnonzero(truth.face >= 0)[first]
     found: dict[str, Any] = {}
-    known = truth.gender[rows] != ""
+    gender = truth.columns["gender"][rows]
+    known = gender != ""
     if known.any():
         said = np.where(truth.seen.gender.numpy()[index[known]] == 1, "M", "F")
-        right = said == truth.gender[rows[known]]
-        found["gender"] = vars(bootstrap(right, truth.person[rows[known]]))
+        found["gender"] = vars(bootstrap(said == gender[known], truth.person[rows[known]]))
     aged = ~np.isnan(truth.age[rows])
     if aged.any():
         gap = np.abs(truth.seen.age.numpy()[index[aged]] - truth.age[rows[aged]])
@@ -57,60 +61,110 @@ def judge_on_real(truth: Truth) -> dict[str, Any]:
     return found
 
 
-def summarise(table: dict[str, Scores]) -> Found:
-    """Estimates and chance of every method; a control is measured against itself shuffled."""
-    return {
-        name: estimates(scores, table.get(f"{name.partition(', ')[0]}, shuffled speech"))
-        for name, scores in table.items()
-    }
-
-
-def write_report(out: Path, found: Found, facts: dict[str, Any]) -> None:
-    """Write `metrics.json`, `table.md` and `distances.png` below `out`, each whole."""
-    methods = {
-        name: {metric: {**vars(value), "chance": chance} for metric, (value, chance) in row.items()}
-        for name, row in found.items()
-    }
-    write_json(out / "metrics.json", {"methods": methods, "about": facts})
-    write_text(out / "table.md", markdown(found, facts))
-    if any("cos" in row for row in found.values()):
+def write_report(out: Path, table: Table, facts: dict[str, Any]) -> None:
+    """Write `metrics.json`, `table.md`, `distances.png` and `retrieval.png` below `out`."""
+    write_json(out / "metrics.json", {
+        "methods": {name: plain(row) for name, row in table.methods.items()},
+        "subgroups": {
+            name: [{"column": c, "value": v, "metrics": plain(row)} for c, v, row in rows]
+            for name, rows in table.subgroups.items()
+        },
+        "about": {**facts, "notes": table.notes},
+    })
+    write_text(out / "table.md", markdown(table, facts))
+    angles = {name: row["cos"][0] for name, row in table.methods.items() if "cos" in row}
+    if angles:
         with staged(out / "distances.png") as part:
-            draw({name: row["cos"] for name, row in found.items() if "cos" in row}, part)
+            draw_distances(angles, part)
+    if any("R@1" in row for row in table.methods.values()):
+        with staged(out / "retrieval.png") as part:
+            draw_retrieval(table.methods, part)
 
 
-def markdown(found: Found, facts: dict[str, Any]) -> str:
-    """The table with 95 % intervals, and below it how it was made."""
-    columns = [name for name in COLUMNS if any(name in row for row in found.values())]
-    lines = ["| method | " + " | ".join(f"{c} ({COLUMNS[c]} is better)" for c in columns) + " |",
-             "|---|" + "---|" * len(columns)]
-    for name, row in found.items():
-        cells = [_cell(row[c][0]) if c in row else "–" for c in columns]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    chances = next(iter(found.values()))
-    known = [f"{c} {chances[c][1]:.3f}" for c in columns if c in chances and chances[c][1]]
+def plain(row: Row) -> dict[str, dict[str, Any]]:
+    """Figures as values of JSON."""
+    return {name: {**vars(value), "chance": chance} for name, (value, chance) in row.items()}
+
+
+def markdown(table: Table, facts: dict[str, Any]) -> str:
+    """The tables with 95 % intervals, and below them how they were made."""
+    lines = _table({(name,): row for name, row in table.methods.items()}, tuple(COLUMNS), "method")
+    chances = next(iter(table.methods.values()))
+    known = [f"{c} {chances[c][1]:.3f}" for c in COLUMNS if c in chances and chances[c][1]]
     lines += ["", f"Chance: {', '.join(known)}." if known else "", "",
               f"{facts['identities']} people, {facts['clips']} clips, a gallery of "
-              f"{facts['gallery']}; 95 % intervals by bootstrap over people. Judge: "
-              f"{facts['judge']}, {facts['layer']}."]
+              f"{facts['gallery']}; 95 % intervals over people. Judge: {facts['judge']}, "
+              f"{facts['layer']}."]
     for name, value in facts["judge_on_real_faces"].items():
         lines.append(f"The judge's own {name} on real faces: {_cell(Estimate(**value))}.")
+    rows: dict[tuple[str, ...], Row] = {
+        (method, f"{column} {value}"): row
+        for method, found in table.subgroups.items() for column, value, row in found
+    }
+    if rows:
+        lines += ["", f"By subgroup; fewer than {FEW} people are marked *.", "",
+                  *_table(rows, SHORT, "method | subgroup")]
+    for note in table.notes:
+        lines += ["", f"Not measured: {note}."]
     return "\n".join([*lines, "", f"`{facts['command']}`"]) + "\n"
+
+
+def _table(rows: dict[tuple[str, ...], Row], names: tuple[str, ...], head: str) -> list[str]:
+    columns = [name for name in names if any(name in row for row in rows.values())]
+    titles = " | ".join(f"{c} ({_better(c)})" for c in columns)
+    lines = [f"| {head} | {titles} |", "|---" * (len(columns) + head.count("|") + 1) + "|"]
+    for key, row in rows.items():
+        few = len(key) > 1 and row and max(v.n for v, _ in row.values()) < FEW
+        cells = [_cell(row[c][0]) if c in row else "–" for c in columns]
+        lines.append(f"| {' | '.join(key)}{'*' if few else ''} | {' | '.join(cells)} |")
+    return lines
+
+
+def _better(column: str) -> str:
+    what = COLUMNS[column]
+    return what if " " in what else f"{what} is better"
 
 
 def _cell(value: Estimate) -> str:
     return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
-def draw(rows: dict[str, tuple[Estimate, float | None]], path: Path) -> None:
+def draw_distances(rows: dict[str, Estimate], path: Path) -> None:
     """The angle of every method with its interval, as a picture."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 0.9 + 0.35 * len(rows)), dpi=110, layout="constrained")
     axes = figure.subplots()
-    for place, (value, _) in enumerate(rows.values()):
+    for place, value in enumerate(rows.values()):
         spread = [[value.value - value.low], [value.high - value.value]]
         axes.errorbar(value.value, -place, xerr=spread, fmt="o", color="#2b5c8a", capsize=3)
     axes.set_yticks([-i for i in range(len(rows))], list(rows), fontsize=8)
     axes.set_xlabel("angle between portrait and true face, degrees (lower is nearer)", fontsize=8)
     axes.tick_params(labelsize=8)
+    figure.savefig(path, format="png")
+
+
+def draw_retrieval(methods: dict[str, Row], path: Path) -> None:
+    """R@K of every method over K with its interval, and the line of chance, as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 4), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    chance: dict[int, float] = {}
+    for name, row in methods.items():
+        found = {k: row[f"R@{k}"] for k in KS if f"R@{k}" in row}
+        if found:
+            values = [value for value, _ in found.values()]
+            [line] = axes.plot([*found], [v.value for v in values], "o-", label=name, markersize=3)
+            axes.fill_between([*found], [v.low for v in values], [v.high for v in values],
+                              color=line.get_color(), alpha=0.12)  # fmt: skip
+            chance |= {k: c for k, (_, c) in found.items() if c is not None}
+    axes.plot([*chance], [*chance.values()], "k--", linewidth=0.8, label="chance")
+    axes.set_xscale("log")
+    axes.set_xticks([*chance], [str(k) for k in chance])
+    axes.minorticks_off()
+    axes.set_xlabel("K", fontsize=8)
+    axes.set_ylabel("share of true people among the K nearest", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.legend(fontsize=7)
     figure.savefig(path, format="png")

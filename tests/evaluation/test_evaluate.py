@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -138,3 +139,74 @@ def test_true_face_and_other_photo_are_of_the_person_and_differ(people: Samples)
     person, face = people.manifest["person"], people.manifest["face"]
     assert (person[true] == person).all() and (person[other] == person).all()
     assert (face[true] != face[other]).all()
+
+
+def measured(tmp_path: Path, *words: str) -> dict[str, Any]:
+    assert main(["evaluate", *words, "--out", str(tmp_path / "out")]) == 0
+    return json.loads((tmp_path / "out" / "metrics.json").read_text())
+
+
+def test_subgroups_hold_what_the_whole_holds(
+    people: Samples, population: Path, write: Write, tmp_path: Path
+) -> None:
+    folder = write("method", lambda row: people.face(row, 32), 1)
+    words = ["--portraits", str(folder), "--truth", str(population)]
+    report = measured(tmp_path, *words, "--by", "gender", "split", "age")
+    whole, parts = report["methods"]["method"], report["subgroups"]["method"]
+    assert {p["column"] for p in parts} == {"gender", "split", "age"}
+    [split] = [p for p in parts if p["column"] == "split"]
+    assert split["value"] == "test" and split["metrics"]["cos"] == whole["cos"]
+    for column in ("gender", "age"):
+        cells = [p["metrics"]["cos"] for p in parts if p["column"] == column]
+        counts = [c["n"] for c in cells]
+        assert sum(counts) == whole["cos"]["n"]
+        mean = np.average([c["value"] for c in cells], weights=counts)
+        assert mean == pytest.approx(whole["cos"]["value"])
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert "| method | split test* |" in table  # few people
+
+
+def test_a_copied_training_face_is_found(
+    people: Samples, population: Path, write: Write, tmp_path: Path
+) -> None:
+    train = open_samples(population, "train", "face")
+    folder = write("copies", lambda row: train.face(5, 64), 1)
+    words = ["--portraits", str(folder), "--truth", str(population), "--faces", str(population)]
+    report = measured(tmp_path, *words)
+    methods = report["methods"]
+    assert methods["copies"]["nearest training face"]["value"] == pytest.approx(0, abs=1e-5)
+    assert methods["real faces"]["nearest training face"]["low"] > 0.001
+    sheet = np.asarray(Image.open(tmp_path / "out" / "closest.png")).astype(int)
+    assert np.abs(sheet[:128] - sheet[128:]).mean() < 12  # the face, and itself enlarged
+    assert any("FID of 256 features needs more than 256" in n for n in report["about"]["notes"])
+    assert any("R@10" in note for note in report["about"]["notes"])
+
+
+def test_a_training_face_in_the_test_split_is_a_leak(
+    people: Samples, population: Path, write: Write, tmp_path: Path, capsys
+) -> None:
+    folder = write("method", lambda row: people.face(row, 32), 1)
+    faces = population.with_name("leak.csv")
+    text = population.read_text().replace(",test,", ",train,")
+    faces.write_text(text)
+    words = ["--portraits", str(folder), "--truth", str(population), "--faces", str(faces)]
+    assert main(["evaluate", *words, "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "is a training face and stands in split test" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["--by", "shoe"], "--by shoe: "), (["--judge", "nobody"], "judge 'nobody': use bundled"),
+     (["--judge", "vggface"], "place vgg_face_dag.pth at "),
+     (["--judge-weights", "x.pt"], "judge bundled takes none")],
+)  # fmt: skip
+def test_questions_that_cannot_be_answered_are_one_line(
+    people: Samples, population: Path, write: Write, tmp_path: Path, capsys, words: list[str],
+    said: str,
+) -> None:
+    folder = write("method", lambda row: people.face(row, 32), 1)
+    given = ["--portraits", str(folder), "--truth", str(population), "--out", str(tmp_path / "o")]
+    assert main(["evaluate", *given, *words]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "o").exists()

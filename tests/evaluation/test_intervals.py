@@ -20,6 +20,17 @@ def test_interval_of_independent_people_is_the_normal_one():
     assert (estimate.high - estimate.low) / 2 == pytest.approx(half, rel=0.15)
 
 
+def test_intervals_over_people_cover_the_truth():
+    """A mean of 0, from 60 people of five clips each who differ as much as their clips do."""
+    inside = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        values = np.repeat(rng.normal(size=60), 5) + rng.normal(size=300)
+        found = bootstrap(values, np.repeat(np.arange(60), 5), rounds=400)
+        inside += found.low <= 0 <= found.high
+    assert inside >= 180  # of 200; 95 % is 190
+
+
 def test_repeating_a_persons_rows_does_not_narrow_the_interval():
     values = np.random.default_rng(0).random(50) < 0.5
     once = bootstrap(values, np.arange(50))

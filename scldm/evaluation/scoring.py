@@ -1,0 +1,108 @@
+"""Every metric of portraits that is one value a portrait or a clip, and the shuffled controls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from scldm.core.seeding import numpy_generator
+from scldm.evaluation.distances import distances
+from scldm.evaluation.judges import Judgement
+from scldm.evaluation.retrieval import ranks, recall, usable
+from scldm.evaluation.seeing import Truth
+
+NEAR = 10  # years
+SHUFFLES = 10  # other people whose portraits a shuffled control averages over
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One value a portrait (or a clip) for each metric, and the truth's row of each."""
+
+    values: dict[str, np.ndarray]
+    rows: dict[str, np.ndarray]
+    chance: dict[str, float]
+
+
+def score(seen: Judgement, clips: list[str], rows: np.ndarray, truth: Truth) -> Scores:
+    """Every metric of N portraits judged as `seen`, shown for the clips of `rows` (N,)."""
+    scores = Scores({}, {}, {})
+
+    def put(name: str, values: Tensor | np.ndarray, kept: np.ndarray) -> None:
+        if len(values):
+            scores.values[name] = np.asarray(values, dtype=float)
+            scores.rows[name] = rows[kept]
+
+    faced = np.flatnonzero(truth.face[rows] >= 0)
+    if len(faced):
+        made = seen.features[faced]
+        found = distances(made, truth.seen.features[truth.face[rows[faced]]])
+        for name, values in found.items():
+            put(name, values, faced)
+        gallery = truth.seen.features[truth.gallery]
+        rank = ranks(made, gallery, torch.from_numpy(truth.place[rows[faced]]))
+        for k in usable(len(gallery)):
+            put(f"R@{k}", recall(rank, len(gallery), k), faced)
+            scores.chance[f"R@{k}"] = k / len(gallery)
+        _top_three(put, found["cos"].numpy(), [clips[i] for i in faced], faced)
+    gender = truth.columns["gender"][rows]
+    known = np.flatnonzero(gender != "")
+    said = np.where(seen.gender.numpy()[known] == 1, "M", "F")
+    put("gender", said == gender[known], known)
+    aged = np.flatnonzero(~np.isnan(truth.age[rows]))
+    gap = np.abs(seen.age.numpy()[aged] - truth.age[rows[aged]])
+    put(f"age within {NEAR} years", gap <= NEAR, aged)
+    put("age error", gap, aged)
+    return scores
+
+
+def _top_three(
+    put: Callable[[str, np.ndarray, np.ndarray], None], angle: np.ndarray, clips: list[str],
+    kept: np.ndarray,
+) -> None:
+    """Mean and variance of the angle over a clip's first three portraits (seed 003, Fig. 6)."""
+    _, of = np.unique(np.array(clips, dtype=object), return_inverse=True)
+    threes = [np.flatnonzero(of == clip)[:3] for clip in range(of.max() + 1)]
+    threes = [three for three in threes if len(three) == 3]
+    if threes:
+        index = np.array(threes)
+        put("cos, mean of three", angle[index].mean(1), kept[index[:, 0]])
+        put("cos, variance of three", angle[index].var(1), kept[index[:, 0]])
+
+
+def shuffled(
+    seen: Judgement, clips: list[str], rows: np.ndarray, truth: Truth, within_gender: bool
+) -> Scores | None:
+    """Scores where each clip has the portraits of other people's clips; None where one has none.
+
+    Mean over ten random others. With `within_gender` they are of the same gender: the control that
+    shows more than gender.
+    """
+    rng = numpy_generator(0, "shuffled")
+    others = _others(rows, truth, within_gender)
+    if not all(len(group) for group in others):
+        return None
+    drawn = []
+    for _ in range(SHUFFLES):
+        index = np.array([rng.choice(group) for group in others])
+        other = Judgement(*(column[index] for column in vars(seen).values()))
+        drawn.append(score(other, clips, rows, truth))
+    first = drawn[0]
+    means = {name: np.mean([d.values[name] for d in drawn], axis=0) for name in first.values}
+    return Scores(means, first.rows, first.chance)
+
+
+def _others(rows: np.ndarray, truth: Truth, within_gender: bool) -> list[np.ndarray]:
+    """For each portrait the indices of those of other people."""
+    person, gender = (
+        np.unique(truth.columns[name][rows], return_inverse=True)[1]
+        for name in ("person", "gender")
+    )
+    group = gender if within_gender else np.zeros_like(gender)
+    keys = list(zip(person.tolist(), group.tolist(), strict=True))
+    alike = {(p, g): np.flatnonzero((group == g) & (person != p)) for p, g in {*keys}}
+    return [alike[key] for key in keys]
