@@ -40,6 +40,8 @@ class TrainConfig(Config):
         encoders: folder that stage 1 wrote.
         prior: file that `scldm prior` wrote with these encoders; may be absent only with beta 0.
         beta: weight of the prior, Eq. 2.
+        speech: "frozen": stage 1's speech encoder, its latents cached. "scratch": one of its shape
+            that learns here, from nothing; the paper's base, and slow.
         views: windows of a clip whose Z^s are cached, besides that of its middle.
         condition_dropout: share of samples trained without speech, for guidance.
         warmup: steps over which the learning rate rises.
@@ -52,6 +54,7 @@ class TrainConfig(Config):
     prior: str | None = None
     data: PairsConfig
     beta: NonNegativeFloat = 0.01
+    speech: Literal["frozen", "scratch"] = "frozen"
     unet: UNet = UNet()
     sampling: Sampling = Sampling()
     schedule: Schedule = "ldm"

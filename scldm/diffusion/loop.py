@@ -24,9 +24,11 @@ from scldm.data.pairs import Pairs
 from scldm.diffusion.cache import LatentCache, cache_latents
 from scldm.diffusion.config import TrainConfig
 from scldm.diffusion.denoiser import Denoiser, build_denoiser
+from scldm.diffusion.listener import Listener
 from scldm.diffusion.path import NoisePath, make_scheduler, noise_path
 from scldm.diffusion.sampler import guided, sample
 from scldm.encoders.bundle import Encoders, encoder_facts, load_encoders
+from scldm.encoders.speech import SpeechEncoder
 from scldm.prior.file import FacePrior, load_prior
 
 
@@ -38,17 +40,28 @@ def train(config: TrainConfig) -> Path:
     accelerator = Accelerator(mixed_precision=config.precision)
     device = accelerator.device
     per_process("batch", config.batch, accelerator.num_processes)
+    if config.speech == "scratch" and accelerator.num_processes > 1:
+        raise InputError("speech: scratch trains in one process; frozen in any number")
     encoders, prior = load_inputs(config)
+    listener = None
     with accelerator.main_process_first():
         cache, held_out = (latents(config, encoders, split, device) for split in ("train", "val"))
-    training = Training(config, accelerator, build(config, encoders, config.seed), cache, prior)
+        if config.speech == "scratch":
+            clips, other_clips = (pairs_of(config, split) for split in ("train", "val"))
+            listener = Listener(encoders.speech_encoder, clips, config.seed, device)
+    denoiser = build(config, encoders, config.seed)
+    training = Training(config, accelerator, denoiser, cache, prior, listener)
 
     path, scale, shift = training.path, training.scale, training.shift
 
+    def unseen() -> LatentCache:
+        return listener.cached(held_out, other_clips) if listener else held_out
+
     def look(board: SummaryWriter, step: int) -> None:
+        data = unseen()
         with training.averaged() as denoiser:
-            value = held_out_loss(denoiser, path, config, held_out, scale, shift)
-            picture = portraits(denoiser, path, config, encoders, held_out, scale, prior)
+            value = held_out_loss(denoiser, path, config, data, scale, shift)
+            picture = portraits(denoiser, path, config, encoders, data, scale, prior)
         board.add_scalar("val/loss", value, step)
         board.add_image("portraits", picture, step)
 
@@ -56,9 +69,10 @@ def train(config: TrainConfig) -> Path:
     run_steps("train", config, training.run, accelerator, first, training.step, look)
     if accelerator.is_main_process:
         with training.averaged() as denoiser:
-            value = held_out_loss(denoiser, path, config, held_out, scale, shift)
+            value = held_out_loss(denoiser, path, config, unseen(), scale, shift)
             facts = {"val_loss": value, "machine": device_name()}
-            publish(denoiser, config, scale, shift, facts)
+            encoder = listener.encoder if listener else None
+            publish(denoiser, config, scale, shift, facts, encoder)
     accelerator.wait_for_everyone()
     return Path(config.out) / "denoiser"
 
@@ -72,25 +86,27 @@ class Training:
         denoiser: what is trained.
         cache: latents of the training split; their RMS fixes the scale.
         prior: Z_prior, where there is one.
+        listener: the speech encoder that learns too, where there is one.
     """
 
     def __init__(
         self, config: TrainConfig, accelerator: Accelerator, denoiser: Denoiser,
-        cache: LatentCache, prior: FacePrior | None,
+        cache: LatentCache, prior: FacePrior | None, listener: Listener | None = None,
     ) -> None:
         self.config, self.accelerator, self.cache = config, accelerator, cache
         self.path, self.scale = noise_path(config.schedule), cache.scale()
         self.shift = None
         if prior and config.beta:
             self.shift = config.beta * self.scale * prior.mean.to(accelerator.device)
-        adam = torch.optim.AdamW(
-            denoiser.parameters(), config.rate, weight_decay=config.weight_decay
-        )
-        self.denoiser = denoiser
+        self.denoiser, self.listener = denoiser, listener
+        learning = [*denoiser.parameters(), *(listener.encoder.parameters() if listener else ())]
+        adam = torch.optim.AdamW(learning, config.rate, weight_decay=config.weight_decay)
         self.ema = EMAModel(
             denoiser.parameters(), decay=config.ema, use_ema_warmup=True, power=3 / 4
         )
         parts = {"denoiser": denoiser, "adam": adam, "ema": self.ema}
+        if listener:
+            parts["speech"] = listener.encoder
         self.run = RunFolder(config.out, config.model_dump(mode="json"), parts)
         self.wrapped, self.adam = accelerator.prepare(denoiser, adam)
         self.ema.to(accelerator.device)
@@ -100,7 +116,7 @@ class Training:
         config, rank, world = (
             self.config, self.accelerator.process_index, self.accelerator.num_processes
         )
-        z0, speech = self.cache.draw(config.seed, step * world + rank, config.batch // world)
+        z0, speech = self._draw(step * world + rank, config.batch // world)
         loss = diffusion_loss(
             self.wrapped, self.path, config, z0 * self.scale, speech, self.shift,
             torch_generator(config.seed, f"noise-{rank}", step), config.condition_dropout,
@@ -114,6 +130,13 @@ class Training:
         self.adam.step()
         self.ema.step(self.denoiser.parameters())
         return {"loss": loss.item()}
+
+    def _draw(self, step: int, count: int) -> tuple[Tensor, Tensor]:
+        if not self.listener:
+            return self.cache.draw(self.config.seed, step, count)
+        pick = self.cache.pick(self.config.seed, step, count)
+        faces = self.cache.faces[pick.faces, pick.sides]
+        return faces.float(), self.listener.hear(pick.clips, step)
 
     @contextmanager
     def averaged(self) -> Iterator[Denoiser]:
@@ -188,13 +211,19 @@ def latents(
     """The latent cache of a split, on the device."""
     folder = Path(config.out) / "cache"
     views = config.views if split == "train" else 0
-    data = config.data if views else config.data.model_copy(update={"variants": 0})
-    pairs = Pairs(data, folder, split)
+    pairs = pairs_of(config, split)
     digests = "-".join(s.manifest.digest[:8] for s in (pairs.samples, *pairs.clips.stores))
     name = f"latents-{encoders.fingerprint}-{digests}-{views}.safetensors"
     for network in vars(encoders).values():
         network.to(device)
     return cache_latents(encoders, pairs, views, device, folder / name).to(device)
+
+
+def pairs_of(config: TrainConfig, split: str) -> Pairs:
+    """The clips and faces of a split; those that only measure are read as they are."""
+    plain = split != "train" or not (config.views or config.speech == "scratch")
+    data = config.data.model_copy(update={"variants": 0}) if plain else config.data
+    return Pairs(data, Path(config.out) / "cache", split)
 
 
 def build(config: TrainConfig, encoders: Encoders, seed: int) -> Denoiser:
@@ -207,14 +236,17 @@ def build(config: TrainConfig, encoders: Encoders, seed: int) -> Denoiser:
 
 def publish(
     denoiser: Denoiser, config: TrainConfig, scale: float, shift: Tensor | None,
-    facts: dict[str, Any],
+    facts: dict[str, Any], speech_encoder: SpeechEncoder | None = None,
 ) -> None:
-    """Write the averaged weights in half precision, with what sampling needs to know."""
+    """Write the averaged weights in half precision, with what sampling needs to know; and the
+    speech encoder that learnt beside them, where there is one."""
     relative = shift.square().mean().sqrt().item() if shift is not None else 0.0
     with staged(Path(config.out) / "denoiser") as part:
         part.mkdir()
         denoiser.unet.half().save_pretrained(part / "unet", safe_serialization=True)
         denoiser.condition.half().save_pretrained(part / "condition", safe_serialization=True)
+        if speech_encoder:
+            speech_encoder.half().save_pretrained(part / "speech_encoder", safe_serialization=True)
         write_json(part / "facts.json", {
             "stage": "diffusion", "config": config.model_dump(mode="json"), "latent_scale": scale,
             "image_size": config.data.image_size,

@@ -21,15 +21,18 @@ from scldm.core.errors import InputError
 from scldm.core.schedule import decay
 from scldm.diffusion.cache import LatentCache
 from scldm.diffusion.config import TrainConfig
+from scldm.diffusion.listener import Listener
 from scldm.diffusion.loop import (
     build,
     diffusion_loss,
     held_out_loss,
     latents,
     load_inputs,
+    pairs_of,
     train,
 )
 from scldm.diffusion.path import noise_path
+from scldm.generation.assemble import assemble
 from scldm.pretraining.config import PretrainConfig
 from scldm.prior.file import load_prior
 from tests.stop import stopped_after
@@ -92,6 +95,25 @@ def test_a_stopped_run_resumes_to_the_same_bits(
     assert different(weights(made), weights(whole)) == []
     facts = [read_json(folder / "facts.json") for folder in (made, whole)]
     assert facts[0]["val_loss"] == facts[1]["val_loss"]
+
+
+def test_a_speech_encoder_that_learns_in_stage_2_resumes_and_is_published(
+    stage_two: Make, tmp_path: Path
+) -> None:
+    whole, config = (stage_two(name, speech="scratch", steps=4) for name in ("whole", "parts"))
+    with stopped_after(2):
+        train(config)
+    folders = [train(whole), train(config)]
+    assert different(*map(weights, folders)) == []
+    pipeline = assemble(folders[0], tmp_path / "checkpoint")
+    state = weights(folders[0])
+    learnt = {k: v for k, v in pipeline.speech_encoder.state_dict().items()}
+    assert learnt and all(torch.equal(v.half(), state[f"speech_encoder/{k}"])
+                          for k, v in learnt.items() if v.is_floating_point())  # fmt: skip
+    first = Listener(load_inputs(config)[0].speech_encoder, pairs_of(config, "train"), 5,
+                     torch.device("cpu")).encoder.state_dict()  # fmt: skip
+    moved = [k for k, v in learnt.items() if not torch.equal(v, first[k].half().float())]
+    assert "head.0.weight" in moved and "stages.0.0.weight" in moved
 
 
 def test_a_finished_run_publishes_the_same_again(uninterrupted: TrainConfig) -> None:
