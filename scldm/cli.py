@@ -27,6 +27,8 @@ EXAMPLES = {
                 "--out outputs/evaluation",
     "baseline": "scldm baseline gan configs/population-gan.yaml steps=200",
     "population": "scldm population --people 100 --out data/population",
+    "ablate": "scldm ablate beta configs/population-train.yaml --values 0,0.01,1",
+    "table": "scldm table 1 face_prior/bundled.safetensors --out outputs/tables",
     "info": "scldm info face_prior/bundled.safetensors",
 }
 
@@ -119,6 +121,25 @@ def parser() -> argparse.ArgumentParser:
                      help="columns of the truth by which results are split (gender age)")
     sub.add_argument("--out", type=Path, default=Path("outputs/evaluation"), metavar="DIR")
 
+    sub = command("ablate", "train, sample and measure the variants of a study; resumes")
+    sub.add_argument("study", help="a file of the folder `ablations` beside CONFIG: beta, "
+                     "components, guidance, path, steps, tokens")
+    sub.add_argument("config", type=Path, metavar="CONFIG", help="of stage 2, its encoders there")
+    sub.add_argument("overrides", nargs="*", metavar="key=value")
+    sub.add_argument("--values", type=_reals, default=(), metavar="V1,V2,…",
+                     help="of the study's axis; default: the study's own")
+    sub.add_argument("--truth", type=Path, metavar="MANIFEST",
+                     help="clips to draw for, and their people's faces; default: CONFIG's clips")
+    sub.add_argument("--split", default="test", help="of the truth (test)")
+    sub.add_argument("--judge", default="bundled", metavar="NAME", help="see scldm evaluate")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="default: outputs/STUDY")
+
+    sub = command("table", "a table of the paper on your data, beside the published values")
+    sub.add_argument("number", type=int, choices=(1, 2, 3, 4))
+    sub.add_argument("source", type=Path, metavar="FILE",
+                     help="1: a prior; 2 to 4: metrics.json of scldm evaluate or ablate")
+    sub.add_argument("--out", type=Path, default=Path("outputs/tables"), metavar="DIR")
+
     sub = command("info", "what a checkpoint or a prior file is")
     sub.add_argument("path", type=Path, metavar="PATH")
     return top
@@ -138,6 +159,10 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text}: use a finite number")
     return value
+
+
+def _reals(text: str) -> tuple[float, ...]:
+    return tuple(_finite(part) for part in text.split(","))
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -333,6 +358,42 @@ def run_evaluate(args: argparse.Namespace) -> int:
         print(f"scldm: {line}", file=sys.stderr)
     print(f"{(args.out / 'table.md').read_text()}\nmetrics.json and table.md in {args.out}")
     return 2 if faults else 0
+
+
+def run_ablate(args: argparse.Namespace) -> int:
+    """`scldm ablate`."""
+    from scldm.core.config import load_config
+
+    require_file(args.config)
+    out = args.out or Path("outputs") / args.study
+    require_writable(out)
+    from scldm.diffusion.config import TrainConfig
+    from scldm.studies.study import read_study
+
+    study = read_study(args.study, args.config, args.values)
+    config = load_config(TrainConfig, args.config, args.overrides)
+    truth = args.truth or Path(config.data.speech[0])
+    require_file(Path(config.data.faces), *map(Path, config.data.speech), truth)
+    from scldm.studies.ablate import Plan, ablate
+    from scldm.studies.figures import draw_study
+
+    faults, notes = ablate(study, Plan(config, truth, args.split, args.judge, out))
+    draw_study(out, truth)
+    for line in (*faults, *notes):
+        print(f"scldm: {line}", file=sys.stderr)
+    print(f"{study.question}\n\n{(out / 'table.md').read_text()}\nstudy in {out}")
+    return 2 if faults else 0
+
+
+def run_table(args: argparse.Namespace) -> int:
+    """`scldm table`."""
+    require_file(args.source)
+    require_writable(args.out)
+    from scldm.studies.tables import write_table
+
+    print(f"{write_table(args.number, args.source, args.out)}\ntable{args.number}.md and "
+          f"table{args.number}.json in {args.out}")
+    return 0
 
 
 def run_population(args: argparse.Namespace) -> int:

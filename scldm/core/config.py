@@ -35,7 +35,7 @@ def load_config(cls: type[C], path: str | Path, overrides: Iterable[str] = ()) -
         if not sep:
             raise InputError(f"override '{text}': write it as key=value")
         try:
-            _set(values, key.strip().split("."), yaml.safe_load(value))
+            set_key(values, key.strip().split("."), yaml.safe_load(value))
         except yaml.YAMLError:
             raise InputError(f"override '{text}': the value is not YAML") from None
     return check_config(cls, values, str(path))
@@ -71,18 +71,20 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         return values
     if not isinstance(base, str):
         raise InputError(f"{path}: base: give the name of another configuration file")
-    return _merge(_read(path.parent / base, (*above, path.resolve())), values)
+    return merge(_read(path.parent / base, (*above, path.resolve())), values)
 
 
-def _merge(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], delta: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `delta` in place of its own, mapping by mapping."""
     merged = dict(base)
     for key, value in delta.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else value
+        merged[key] = merge(merged[key], value) if both else value
     return merged
 
 
-def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
+def set_key(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    """Set a value within nested mappings; InputError where a key on the way is no mapping."""
     for key in keys[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
