@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
-import sys
 from pathlib import Path
+
+from calls import call, run
 
 from scldm.cli import BUNDLED
 from scldm.core.artifact import staged, write_hashes
@@ -22,21 +22,6 @@ from scldm.evaluation.judges import BUNDLED_JUDGE
 SIZES = {"cpu": ("configs/bed-pretrain.yaml", "configs/bed-train.yaml", "runs/bed"),
          "gpu": ("configs/bed-gpu-pretrain.yaml", "configs/bed-gpu-train.yaml", "runs/bed-gpu")}
 PRIOR = Path("face_prior/bundled.safetensors")
-
-
-def run(*command: str, unless: Path) -> None:
-    """Run a Python command unless what it makes is there."""
-    if unless.exists():
-        print(f"kept: {unless}", file=sys.stderr)
-        return
-    call(*command)
-
-
-def call(*command: str) -> None:
-    """Run a Python command; SystemExit where it stopped."""
-    print("$ python " + " ".join(command), file=sys.stderr, flush=True)
-    if status := subprocess.run([sys.executable, *command], check=False).returncode:
-        raise SystemExit(f"{command[0]} ended with {status}; the same command goes on from there")
 
 
 def main() -> None:

@@ -53,18 +53,26 @@ def test_evaluate(workspace: Path) -> None:
     assert "| demo, shuffled speech |" in run("evaluate", workspace)
 
 
+def test_table(workspace: Path) -> None:
+    assert "| 5000 | 10000 | 1.28 |" in run("table", workspace)
+    assert (workspace / "outputs" / "tables" / "table1.json").exists()
+
+
 def test_info(workspace: Path) -> None:
     assert "10000 faces (5000 F, 5000 M)" in run("info", workspace)
 
 
 @pytest.mark.full
-def test_population_pretrain_prior_and_train_lead_to_a_checkpoint(workspace: Path) -> None:
+def test_the_population_goes_through_all_stages_and_studies(workspace: Path) -> None:
     assert "data/population/manifest.csv" in run("population", workspace)
     assert "runs/population/pretrain/encoders" in run("pretrain", workspace)
     table = run("prior", workspace)
     assert "| 50 | 100 |" in table and "runs/population/prior.safetensors" in table
     assert "runs/population/train/checkpoint" in run("train", workspace)
     check_hashes(workspace / "runs" / "population" / "train" / "checkpoint")
+    assert "portraits in outputs/population/direct-decode" in run("controls", workspace)
+    assert "runs/population/wen/checkpoint" in run("baseline", workspace)
+    assert "| guidance 2 |" in run("ablate", workspace)
 
 
 @pytest.mark.parametrize("command", EXAMPLES)

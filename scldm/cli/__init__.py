@@ -1,0 +1,44 @@
+"""The command line. Paths are checked before torch is imported; the only lazy imports."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from scldm.cli import measures, stages
+from scldm.cli.parser import BUNDLED, EXAMPLES, parser
+from scldm.core.errors import InputError
+
+__all__ = ["BUNDLED", "EXAMPLES", "main"]
+COMMANDS = {
+    name.removeprefix("run_"): command
+    for module in (stages, measures) for name, command in vars(module).items()
+    if name.startswith("run_")
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status: 0, or 2 where something given cannot be used."""
+    args = parser().parse_args(argv)
+    # Threads of libgomp that spin long for each other slow a busy machine fifty-fold.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    try:
+        status = int(COMMANDS[args.command](args))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader left: scldm info … | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except InputError as error:
+        if args.debug:
+            raise
+        print(f"scldm: {error}", file=sys.stderr)
+        return 2
+    except (RuntimeError, ImportError) as error:
+        if args.debug or "torchvision" not in str(error):
+            raise
+        print("scldm: torch and torchvision are of different builds (a CPU-only torch beside the "
+              "index's torchvision?); install both anew: pip install --force-reinstall torch "
+              "torchvision", file=sys.stderr)
+        return 2

@@ -1,0 +1,87 @@
+"""`scldm` evaluate, ablate, table, population, info: what measures, and what helps."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from scldm.cli.paths import require_file, require_writable
+from scldm.core.errors import InputError
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """`scldm evaluate`."""
+    require_file(args.truth, *(args.faces,) if args.faces else ())
+    require_writable(args.out)
+    from scldm.evaluation.command import Question, evaluate
+
+    question = Question(args.portraits, args.truth, args.judge, args.judge_weights, args.faces,
+                        tuple(args.by))
+    faults, notes = evaluate(question, args.out)
+    for line in (*faults, *notes):
+        print(f"scldm: {line}", file=sys.stderr)
+    print(f"{(args.out / 'table.md').read_text()}\nmetrics.json and table.md in {args.out}")
+    return 2 if faults else 0
+
+
+def run_ablate(args: argparse.Namespace) -> int:
+    """`scldm ablate`."""
+    from scldm.core.config import load_config
+
+    require_file(args.config)
+    out = args.out or Path("outputs") / args.study
+    require_writable(out)
+    from scldm.diffusion.config import TrainConfig
+    from scldm.studies.study import read_study
+
+    study = read_study(args.study, args.config, args.values)
+    config = load_config(TrainConfig, args.config, args.overrides)
+    truth = args.truth or Path(config.data.speech[0])
+    require_file(Path(config.data.faces), *map(Path, config.data.speech), truth)
+    from scldm.studies.ablate import Plan, ablate
+    from scldm.studies.figures import draw_study
+
+    faults, notes = ablate(study, Plan(config, truth, args.split, args.judge, out))
+    draw_study(out, truth)
+    for line in (*faults, *notes):
+        print(f"scldm: {line}", file=sys.stderr)
+    print(f"{study.question}\n\n{(out / 'table.md').read_text()}\nstudy in {out}")
+    return 2 if faults else 0
+
+
+def run_table(args: argparse.Namespace) -> int:
+    """`scldm table`."""
+    require_file(args.source)
+    require_writable(args.out)
+    from scldm.studies.tables import write_table
+
+    print(f"{write_table(args.number, args.source, args.out)}\ntable{args.number}.md and "
+          f"table{args.number}.json in {args.out}")
+    return 0
+
+
+def run_population(args: argparse.Namespace) -> int:
+    """`scldm population`."""
+    from scldm.core.progress import Progress
+    from scldm.data.population import write_population
+
+    with Progress("people", args.people) as bar:
+        path = write_population(
+            args.out, args.people, seed=args.seed, photos=args.photos, clips=args.clips,
+            size=args.size, splits=args.splits,
+            progress=lambda done, total: bar.update(done - bar.done),
+        )
+    print(f"manifest: {path}")
+    return 0
+
+
+def run_info(args: argparse.Namespace) -> int:
+    """`scldm info`."""
+    if not os.path.exists(args.path):
+        raise InputError(f"{args.path}: no such checkpoint or prior")
+    from scldm.generation.info import describe
+
+    print(describe(args.path))
+    return 0
