@@ -82,13 +82,15 @@ def shuffled(
     Mean over ten random others. With `within_gender` they are of the same gender: the control that
     shows more than gender.
     """
-    rng = numpy_generator(0, "shuffled")
-    others = _others(rows, truth, within_gender)
-    if not all(len(group) for group in others):
-        return None
-    drawn = []
+    person, gender = (
+        np.unique(truth.columns[name][rows], return_inverse=True)[1]
+        for name in ("person", "gender")
+    )
+    rng, drawn = numpy_generator(0, "shuffled"), list[Scores]()
     for _ in range(SHUFFLES):
-        index = np.array([rng.choice(group) for group in others])
+        index = strangers(person, gender if within_gender else np.zeros_like(gender), rng)
+        if index is None:
+            return None
         other = Judgement(*(column[index] for column in vars(seen).values()))
         drawn.append(score(other, clips, rows, truth))
     first = drawn[0]
@@ -96,13 +98,21 @@ def shuffled(
     return Scores(means, first.rows, first.chance)
 
 
-def _others(rows: np.ndarray, truth: Truth, within_gender: bool) -> list[np.ndarray]:
-    """For each portrait the indices of those of other people."""
-    person, gender = (
-        np.unique(truth.columns[name][rows], return_inverse=True)[1]
-        for name in ("person", "gender")
-    )
-    group = gender if within_gender else np.zeros_like(gender)
-    keys = list(zip(person.tolist(), group.tolist(), strict=True))
-    alike = {(p, g): np.flatnonzero((group == g) & (person != p)) for p, g in {*keys}}
-    return [alike[key] for key in keys]
+def strangers(
+    person: np.ndarray, group: np.ndarray, rng: np.random.Generator
+) -> np.ndarray | None:
+    """For each of N rows a random one of the same group and another person; None where there is no
+    such. person, group (N,): numbers. Memory grows with N alone."""
+    order = np.lexsort((person, group))
+    key = (group * (person.max() + 1) + person)[order]  # rows of a person in a group lie together
+    group = group[order]
+    first, last = (np.searchsorted(group, group, side) for side in ("left", "right"))
+    mine, past = (np.searchsorted(key, key, side) for side in ("left", "right"))
+    room = (last - first) - (past - mine)
+    if not room.all():
+        return None
+    place = first + (rng.random(len(order)) * room).astype(int)
+    place += np.where(place >= mine, past - mine, 0)  # past the person's own rows
+    chosen = np.empty(len(order), dtype=int)
+    chosen[order] = order[place]
+    return chosen
