@@ -41,10 +41,11 @@ def run_ablate(args: argparse.Namespace) -> int:
     truth = args.truth or Path(config.data.speech[0])
     require_file(Path(config.data.faces), *map(Path, config.data.speech), truth)
     from scldm.studies.ablate import Plan, ablate
-    from scldm.studies.figures import draw_study
+    from scldm.studies.figures import draw_axis
 
     faults, notes = ablate(study, Plan(config, truth, args.split, args.judge, out))
-    draw_study(out, truth)
+    if study.axis:
+        draw_axis(out, out / "axis.png")
     for line in (*faults, *notes):
         print(f"scldm: {line}", file=sys.stderr)
     print(f"{study.question}\n\n{(out / 'table.md').read_text()}\nstudy in {out}")

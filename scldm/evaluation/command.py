@@ -14,11 +14,12 @@ from scldm.core.errors import InputError
 from scldm.data.manifest import read_manifest
 from scldm.data.media import read_image
 from scldm.data.samples import Samples, open_samples
+from scldm.evaluation.beside import draw_beside
 from scldm.evaluation.evaluate import Surroundings, Table, measure
 from scldm.evaluation.judges import open_judge
 from scldm.evaluation.pairing import read_method
 from scldm.evaluation.report import about, judge_on_real, write_report
-from scldm.evaluation.seeing import see_faces, see_truth, side
+from scldm.evaluation.seeing import see_faces, see_method, see_truth, side
 
 CELL = 128  # side of a face on the sheet of closest pairs, pixels
 
@@ -58,11 +59,13 @@ def evaluate(question: Question, out: Path) -> tuple[list[str], list[str]]:
     for column in question.by:
         if column != "age" and column not in samples.manifest.columns:
             raise InputError(f"--by {column}: {question.truth} has no such column")
-    methods = [
+    given = [
         read_method(folder, samples.manifest, name)
         for folder, name in zip(question.folders, names, strict=True)
     ]
     judge = open_judge(question.judge, question.weights)
+    judged = [see_method(judge, method) for method in given]
+    methods = [method for method, _ in judged]
     rows = np.unique(np.concatenate([method.rows for method in methods]))
     size, faults = side(methods[0]), list[str]()
     like = train = None
@@ -74,9 +77,10 @@ def evaluate(question: Question, out: Path) -> tuple[list[str], list[str]]:
         )
     around = Surroundings(like, train, question.by)
     truth = see_truth(samples, rows, judge, size)
-    table = measure(judge, methods, truth, around)
+    table = measure(judged, truth, around)
     facts = about(methods, truth, question.judge, judge.layer, judge_on_real(truth))
     write_report(out, table, facts)
+    draw_beside(samples, truth, methods, out / "portraits.png")
     if train:
         draw_closest(table, train.samples, out / "closest.png")
     faults += [fault for method in methods for fault in method.faults]

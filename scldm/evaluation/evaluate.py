@@ -9,13 +9,13 @@ import numpy as np
 
 from scldm.core.errors import InputError
 from scldm.evaluation.intervals import Estimate, bootstrap
-from scldm.evaluation.judges import Judge, Judgement
+from scldm.evaluation.judges import Judgement
 from scldm.evaluation.nearest import nearest
 from scldm.evaluation.pairing import Method
 from scldm.evaluation.quality import fid, jackknife, kid
 from scldm.evaluation.retrieval import KS, usable
 from scldm.evaluation.scoring import Scores, score, shuffled
-from scldm.evaluation.seeing import Faces, Truth, see_method
+from scldm.evaluation.seeing import Faces, Truth
 
 Row = dict[str, tuple[Estimate, float | None]]  # metric: value, and that of chance
 
@@ -50,7 +50,7 @@ class Surroundings:
 
 
 def measure(
-    judge: Judge, methods: list[Method], truth: Truth, around: Surroundings
+    judged: list[tuple[Method, Judgement]], truth: Truth, around: Surroundings
 ) -> Table:
     """Figures of every method and of its controls, of a real other photo, and by subgroup."""
     table = Table()
@@ -59,8 +59,7 @@ def measure(
         table.notes.append(
             f"{', '.join(small)}: a gallery of {len(truth.gallery)} people is too small"
         )
-    for given in methods:
-        method, seen = see_method(judge, given)
+    for method, seen in judged:
         scores = score(seen, method.clips, method.rows, truth)
         controls: dict[str, Scores] = {}
         for name, within in (("shuffled speech", False), ("shuffled within gender", True)):
@@ -73,7 +72,7 @@ def measure(
         table.methods[method.name] = row
         table.methods.update({k: estimates(v, base, truth) for k, v in controls.items()})
         table.subgroups[method.name] = list(by_subgroup(scores, base, truth, around.by))
-    photos = other_photos(methods, truth)
+    photos = other_photos([method for method, _ in judged], truth)
     if photos is not None:
         table.methods["real other photo"] = estimates(photos, None, truth)
     if around.train and around.like:

@@ -38,12 +38,12 @@ class Portrait:
 
 
 def generate(
-    source: Source, clips: Sequence[str], out: Path, wish: Wish
+    source: Source, clips: Sequence[str], out: Path, wish: Wish, sheet: bool = True
 ) -> tuple[list[Portrait], list[str]]:
     """Write `out/<clip stem>/portrait_<k>.png`, `out/sheet.png` (of the first 40 clips) and
     `out/manifest.jsonl`.
 
-    Returns the portraits and one line for each clip that could not be used; the others go on.
+    Without `sheet` there is none. Returns the portraits and one line for each clip that could not be used; the others go on.
     """
     made: list[Portrait] = []
     bad: list[str] = []
@@ -69,17 +69,18 @@ def generate(
             )
             save_png(image, out / facts.path, facts)
             made.append(facts)
-        if len(entries) < SHEET:
+        if sheet and len(entries) < SHEET:
             entries.append(Entry(Path(name).name, waveform.numpy(), images))
         print(f"{number + 1}/{len(clips)} {name}: read in {heard - began:.2f} s, "
               f"{seconds:.2f} s a portrait", file=sys.stderr)
     if made:
-        began = time.perf_counter()
         lines = "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in made)
         write_text(out / "manifest.jsonl", lines)
+    if entries:
+        began = time.perf_counter()
         with staged(out / "sheet.png") as part:
-            sheet = draw_sheet(entries, source.middle(), NOTICE)
-            sheet.save(part, format="PNG", pnginfo=marked({}))
+            picture = draw_sheet(entries, source.middle(), NOTICE)
+            picture.save(part, format="PNG", pnginfo=marked({}))
         print(f"sheet drawn in {time.perf_counter() - began:.1f} s", file=sys.stderr)
     return made, bad
 

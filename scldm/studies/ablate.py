@@ -131,7 +131,7 @@ def draw(checkpoint: Path, variant: Variant, plan: Plan, folder: Path) -> None:
     made = {"checkpoint": source.fingerprint, **asdict(source.how(wish))}
     if _is_there(folder, made, len(clips) * PORTRAITS):
         return
-    _, bad = generate(source, clips, folder, wish)
+    _, bad = generate(source, clips, folder, wish, sheet=False)
     if bad:
         raise InputError(bad[0])
 

@@ -67,7 +67,8 @@ def test_a_copy_is_perfect_and_its_controls_are_not(
     real = methods["real other photo"]
     assert 0.1 < real["cos"]["value"] < shuffled["cos"]["value"]
     assert "| copies, shuffled within gender |" in (out / "table.md").read_text()
-    assert Image.open(out / "distances.png").width > 300
+    for name in ("distances", "retrieval", "portraits"):
+        assert Image.open(out / f"{name}.png").width > 300
 
 
 def test_methods_stand_beside_each_other(
@@ -99,6 +100,8 @@ def test_what_cannot_be_used_is_told_and_the_rest_measured(
         assert sum(words in line for line in said.splitlines()) == 1, words
     methods = json.loads((out / "metrics.json").read_text())["methods"]
     assert methods["method"]["cos"]["n"] == len(people.manifest.people)
+    counted = json.loads((out / "metrics.json").read_text())["about"]["portraits"]["method"]
+    assert counted == 2 * len(people.manifest) - 3  # one is no picture, and two are not there
 
 
 @pytest.mark.parametrize(

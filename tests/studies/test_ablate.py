@@ -44,12 +44,12 @@ def test_beta_trains_once_a_value_and_resumes(
     train, generate = module.train, module.generate
     monkeypatch.setattr(module, "train", lambda c: (trained.append(c.beta), train(c))[1])
 
-    def stopping(source, clips, folder, wish):  # type: ignore[no-untyped-def]
+    def stopping(source, clips, folder, wish, sheet):  # type: ignore[no-untyped-def]
         if len(drawn) == 2:
             drawn.append("stopped")
             raise SystemExit
         drawn.append(folder.name)
-        return generate(source, clips, folder, wish)
+        return generate(source, clips, folder, wish, sheet)
 
     monkeypatch.setattr(module, "generate", stopping)
     command = ["ablate", "beta", str(config), "--out", str(out)]
