@@ -43,7 +43,8 @@ def generate(
     """Write `out/<clip stem>/portrait_<k>.png`, `out/sheet.png` (of the first 40 clips) and
     `out/manifest.jsonl`.
 
-    Without `sheet` there is none. Returns the portraits and one line for each clip that could not be used; the others go on.
+    Returns the portraits and one line for each clip that could not be used; the others go on.
+    Without `sheet` none is drawn.
     """
     made: list[Portrait] = []
     bad: list[str] = []
