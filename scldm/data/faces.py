@@ -49,7 +49,7 @@ def align(
     inside = 0 <= centre.real <= image.width and 0 <= centre.imag <= image.height
     if not inside or not 8 <= abs(a) <= 3 * max(image.size):
         raise InputError(f"{name}: its five landmarks show no face in it; correct or empty them")
-    over = max(1, int(np.ceil(abs(a) / size)))  # sample finer than the picture, then average
+    over = max(1, int(np.ceil(abs(a) / size - 0.01)))  # sample finer, then average
     side, step = size * over, a / (size * over)
     margin = int(np.ceil(abs(a)))
     padded = Image.fromarray(
