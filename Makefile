@@ -8,7 +8,7 @@ STARTED := $(shell date +%s)
 test test-full: export HF_HUB_OFFLINE = 1
 
 demo: $(INSTALLED)
-	$(BIN)/scldm generate examples/*.flac --out outputs/demo
+	$(BIN)/scldm generate examples/*.flac --seed 3 --out outputs/demo
 
 test: lint
 	$(BIN)/pytest

@@ -48,6 +48,8 @@ def draw_training(runs: Path) -> Figure:
     figure = Figure(figsize=(9, 4.4), dpi=110, layout="constrained")
     for axes, (stage, tag) in zip(figure.subplots(2, 3).flat, panels, strict=True):
         values = scalars(runs / stage / "logs", tag)
+        if not values:
+            raise SystemExit(f"{runs / stage / 'logs'}: no {tag} in it; name the run with --runs")
         axes.plot([*values], [*values.values()], linewidth=0.8, color="#2b5c8a")
         held_out = scalars(runs / stage / "logs", tag.replace("train/", "val/"))
         if held_out and tag.startswith("train/"):
@@ -74,7 +76,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/bed"))
     args = parser.parse_args()
     clips = sorted(map(str, Path("examples").glob("*.flac")))
-    command = [sys.executable, "-m", "scldm", "generate", *clips, "--out", "outputs/demo"]
+    command = [sys.executable, "-m", "scldm", "generate", *clips, "--seed", "3",  # as `make demo`
+               "--out", "outputs/demo"]
     subprocess.run(command, check=True)
     with staged("docs/demo.png") as part:
         shutil.copy("outputs/demo/sheet.png", part)

@@ -104,7 +104,7 @@ def sweep(
     """What four portraits of each Z^s, from the same noise, become under every β and mode."""
     rows: list[dict[str, Any]] = []
     plain = draw_portraits(pipeline, speech, 4, beta=0.0)
-    middle = pipeline.decode(pipeline.prior_latent())
+    middle, seen = pipeline.decode(pipeline.prior_latent()), judge(real).features
     asked, asker = np.tile(men, 4), np.tile(speakers, 4)
     for mode in PRIOR_MODES:
         for beta in BETAS:
@@ -117,7 +117,7 @@ def sweep(
                     "mode": mode,
                     "beta": beta,
                     "gender": vars(bootstrap(said.gender.numpy() == asked, asker)),
-                    "kid": kid(judge(real).features, judge(made).features),
+                    "kid": kid(seen, said.features),
                     "top-4 distance": 1 - float((cosine.sum((1, 2)) - 4).mean() / 12),
                     "to the prior": float((made - middle).abs().mean()),
                     "to beta 0": float((made - plain).abs().mean()),

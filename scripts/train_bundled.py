@@ -1,6 +1,6 @@
 """Make the bundled checkpoint, prior and judge from a training bed; resumes by the same command.
 
-    python scripts/train_bundled.py --size cpu      # 64x64, two cores, about two hours
+    python scripts/train_bundled.py --size cpu      # 64x64, two cores, about three hours
     python scripts/train_bundled.py --size gpu      # 256x256, one GPU
 
 Needs data/bed (see docs/training-bed.md) and `pip install -e ".[speech,evaluation]"`: synthetic
