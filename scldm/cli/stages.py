@@ -29,12 +29,13 @@ def run_generate(args: argparse.Namespace) -> int:
     from scldm.encoders.bundle import pick_device
     from scldm.generation.controls import clips_of
     from scldm.generation.portraits import generate
-    from scldm.generation.sources import Wish, open_source
+    from scldm.generation.sources import Wish, open_source, spare_threads
 
     clips = args.clips or clips_of(open_samples(args.manifest, args.split, "audio"))
     device = pick_device(args.device)
     began = time.perf_counter()
     source = open_source(args.checkpoint, device)
+    spare_threads(source, device)
     print(f"checkpoint loaded in {time.perf_counter() - began:.1f} s", file=sys.stderr)
     wish = Wish(args.portraits, args.seed, args.steps, args.guidance, args.beta, args.prior_mode)
     made, bad = generate(source, clips, args.out, wish)

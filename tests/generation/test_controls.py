@@ -32,7 +32,7 @@ def test_the_bridge_keeps_the_angle_and_takes_the_length_of_faces(
     bridge = direct_bridge(pipeline, faces, clips)
     rows = range(len(clips.manifest))
     said = torch.cat([pipeline.encode_speech([clips.speech(row)]) for row in rows])
-    images = torch.stack([torch.from_numpy(faces.face(row, 32)) for row in rows])
+    images = torch.from_numpy(np.stack([faces.face(row, 32) for row in rows]))
     with torch.no_grad():
         true = pipeline.face_encoder(images.permute(0, 3, 1, 2) / 127.5 - 1).flatten(1)
     from_, to = (z.mean(0) if centre else torch.zeros(128) for z in (said, true))

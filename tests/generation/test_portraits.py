@@ -15,7 +15,7 @@ from PIL import Image
 from scldm.cli import main
 from scldm.generation.pipeline import SpeechToFacePipeline
 from scldm.generation.portraits import NOTICE, free_stem
-from scldm.generation.sources import Diffusion, How, Wish
+from scldm.generation.sources import Diffusion, How, Wish, open_source, spare_threads
 
 
 def test_generate_writes_the_contract(checkpoint, clip, tmp_path, capsys):
@@ -71,6 +71,22 @@ def test_a_wish_of_zero_is_a_wish(checkpoint):
     source = Diffusion(pipeline)
     assert source.how(Wish()) == How(0, 0.01, "input", 4, 1.0)
     assert source.how(Wish(beta=0.0, guidance=0.0, steps=9)) == How(0, 0.0, "input", 9, 0.0)
+
+
+def test_a_small_network_leaves_the_other_cores_alone(checkpoint, monkeypatch):
+    source, cpu = open_source(checkpoint, torch.device("cpu")), torch.device("cpu")
+    before = torch.get_num_threads()
+    try:
+        for environment, size, wanted in (("", 1e6, 1), ("", 1e9, 2), ("2", 1e6, 2)):
+            monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+            if environment:
+                monkeypatch.setenv("OMP_NUM_THREADS", environment)
+            torch.set_num_threads(2)
+            source.size = size
+            spare_threads(source, cpu)
+            assert torch.get_num_threads() == wanted
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_taken_stem_gets_a_number():
