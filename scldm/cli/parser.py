@@ -20,7 +20,7 @@ EXAMPLES = {
                 "--clips data/population/manifest.csv --out outputs/population",
     "evaluate": "scldm evaluate --portraits outputs/demo --truth examples/truth.csv "
                 "--out outputs/evaluation",
-    "baseline": "scldm baseline gan configs/population-wen.yaml steps=200",
+    "baseline": "scldm baseline gan configs/population-wen.yaml steps=200 listening.steps=50",
     "population": "scldm population --people 100 --out data/population",
     "ablate": "scldm ablate guidance configs/population-train.yaml steps=200",
     "table": "scldm table 1 face_prior/bundled.safetensors --out outputs/tables",
