@@ -11,7 +11,21 @@ from scldm.data.pairs import PairsConfig
 from scldm.pretraining.config import SpeechNet
 
 
-class RegressionConfig(Config):
+class BaselineConfig(Config):
+    """What both kinds of baseline are told."""
+
+    out: str
+    data: PairsConfig
+    speech: SpeechNet = SpeechNet()
+    decay: Literal["none", "cosine"] = "cosine"
+    precision: Literal["no", "bf16"] = "no"
+    seed: NonNegativeInt = 0
+    save_every: PositiveInt = 500
+    log_every: PositiveInt = 50
+    sample_every: PositiveInt = 1000
+
+
+class RegressionConfig(BaselineConfig):
     """Speech2Face's idea: Z^f from speech, then the decoder.
 
     Attributes:
@@ -20,21 +34,12 @@ class RegressionConfig(Config):
             decoder's first layer makes of both.
     """
 
-    out: str
     encoders: str
-    data: PairsConfig
-    speech: SpeechNet = SpeechNet()
     direction: NonNegativeFloat = 1.0
     batch: PositiveInt = 64
     steps: PositiveInt = 20_000
     rate: PositiveFloat = 1e-3
     weight_decay: NonNegativeFloat = 0.0
-    decay: Literal["none", "cosine"] = "cosine"
-    precision: Literal["no", "bf16"] = "no"
-    seed: NonNegativeInt = 0
-    save_every: PositiveInt = 500
-    log_every: PositiveInt = 50
-    sample_every: PositiveInt = 1000
 
 
 class Listening(Config):
@@ -45,7 +50,7 @@ class Listening(Config):
     rate: PositiveFloat = 1e-3
 
 
-class GanConfig(Config):
+class GanConfig(BaselineConfig):
     """A conditional GAN in the manner of Wen et al.; of Wav2Pix with `identity` 0 and
     `adversarial` "least-squares".
 
@@ -60,9 +65,6 @@ class GanConfig(Config):
         adversarial: "cross-entropy" or "least-squares".
     """
 
-    out: str
-    data: PairsConfig
-    speech: SpeechNet = SpeechNet()
     embedding: PositiveInt = 64
     listening: Listening = Listening()
     views: NonNegativeInt = 4
@@ -73,9 +75,3 @@ class GanConfig(Config):
     batch: PositiveInt = 128
     steps: PositiveInt = 50_000
     rate: PositiveFloat = 2e-4
-    decay: Literal["none", "cosine"] = "cosine"
-    precision: Literal["no", "bf16"] = "no"
-    seed: NonNegativeInt = 0
-    save_every: PositiveInt = 500
-    log_every: PositiveInt = 50
-    sample_every: PositiveInt = 1000

@@ -20,9 +20,14 @@ def run_evaluate(args: argparse.Namespace) -> int:
     question = Question(args.portraits, args.truth, args.judge, args.judge_weights, args.faces,
                         tuple(args.by))
     faults, notes = evaluate(question, args.out)
+    return _told(faults, notes, args.out)
+
+
+def _told(faults: list[str], notes: list[str], out: Path) -> int:
+    """Print what `evaluate` wrote to `out` and could not use; the exit status."""
     for line in (*faults, *notes):
         print(f"scldm: {line}", file=sys.stderr)
-    print(f"{(args.out / 'table.md').read_text()}\nmetrics.json and table.md in {args.out}")
+    print(f"{(out / 'table.md').read_text()}\nmetrics.json and table.md in {out}")
     return 2 if faults else 0
 
 
@@ -46,10 +51,8 @@ def run_ablate(args: argparse.Namespace) -> int:
     faults, notes = ablate(study, Plan(config, truth, args.split, args.judge, out))
     if study.axis:
         draw_axis(out, out / "axis.png")
-    for line in (*faults, *notes):
-        print(f"scldm: {line}", file=sys.stderr)
-    print(f"{study.question}\n\n{(out / 'table.md').read_text()}\nstudy in {out}")
-    return 2 if faults else 0
+    print(f"{study.question}\n")
+    return _told(faults, notes, out)
 
 
 def run_table(args: argparse.Namespace) -> int:

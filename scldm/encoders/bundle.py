@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import torch
 from diffusers import ModelMixin
 from diffusers.utils import logging
+from torch import nn
 
 from scldm.core.artifact import (
     check_hashes,
@@ -44,6 +45,14 @@ class Encoders:
         """Sixteen digits that name both encoders' weights; cached latents belong to them."""
         speech = {f"speech.{k}": v for k, v in self.speech_encoder.state_dict().items()}
         return fingerprint({**self.face_encoder.state_dict(), **speech})
+
+
+def joint_fingerprint(networks: Mapping[str, nn.Module]) -> str:
+    """Sixteen digits that name the weights of several networks together."""
+    return fingerprint({
+        f"{name}.{key}": value
+        for name, network in networks.items() for key, value in network.state_dict().items()
+    })
 
 
 def load_network(cls: type[M], folder: Path) -> M:

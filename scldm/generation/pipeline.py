@@ -14,7 +14,6 @@ from torch import Tensor
 
 from scldm.core.artifact import (
     check_hashes,
-    fingerprint,
     read_json,
     staged,
     write_hashes,
@@ -28,7 +27,7 @@ from scldm.data.spectrogram import fit_clip, spectrogram
 from scldm.diffusion.denoiser import ConditionTokens, Denoiser
 from scldm.diffusion.path import make_scheduler, noise_path
 from scldm.diffusion.sampler import PRIOR_MODES, PriorMode, guided, sample
-from scldm.encoders.bundle import Encoders, load_network
+from scldm.encoders.bundle import Encoders, joint_fingerprint, load_network
 from scldm.encoders.face import FaceDecoder, FaceEncoder
 from scldm.encoders.speech import SpeechEncoder
 from scldm.prior.file import FacePrior, copy_prior, load_prior
@@ -68,10 +67,7 @@ class SpeechToFacePipeline(DiffusionPipeline):
         encoders = Encoders(speech_encoder, face_encoder, face_decoder)
         self.prior, self.facts = prior.check(encoders.face_fingerprint), facts
         self.path = noise_path(facts["config"]["schedule"])
-        self.fingerprint = fingerprint({
-            f"{name}.{key}": value
-            for name in PARTS for key, value in getattr(self, name).state_dict().items()
-        })
+        self.fingerprint = joint_fingerprint({name: getattr(self, name) for name in PARTS})
 
     @property
     def defaults(self) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from typing import Protocol
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from scldm.core.artifact import check_hashes, fingerprint, read_json
+from scldm.core.artifact import check_hashes, read_json
 from scldm.core.errors import InputError
 from scldm.core.seeding import torch_generator
 from scldm.data.spectrogram import fit_clip, spectrogram
-from scldm.encoders.bundle import load_network
+from scldm.encoders.bundle import joint_fingerprint, load_network
 from scldm.encoders.face import FaceDecoder
 from scldm.encoders.speech import SpeechEncoder
 from scldm.generation.pipeline import SpeechToFacePipeline, to_images
@@ -107,13 +107,9 @@ class Direct:
     ) -> None:
         self.speech_encoder, self.face_decoder = speech_encoder, face_decoder
         self.shape, self.bridge = tuple(shape), bridge
-        parts: dict[str, nn.Module] = {
-            "speech_encoder": speech_encoder, "face_decoder": face_decoder,
-        }
-        self.fingerprint = fingerprint({
-            f"{name}.{key}": value
-            for name, part in parts.items() for key, value in part.state_dict().items()
-        })
+        self.fingerprint = joint_fingerprint(
+            {"speech_encoder": speech_encoder, "face_decoder": face_decoder}
+        )
 
     def how(self, wish: Wish) -> How:
         return How()

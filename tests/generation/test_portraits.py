@@ -38,10 +38,8 @@ def test_generate_writes_the_contract(checkpoint, clip, tmp_path, capsys):
     picture = Image.open(out / lines[0]["path"])
     assert picture.size == (32, 32)
     assert "AI-generated" in picture.info["Comment"] and picture.info["beta"] == "0.1"
-    same = [(out / line["path"].replace("voice", v)).read_bytes()
-            for line in lines[:1] for v in ("voice",)]
     pixels = [np.asarray(Image.open(out / f"{v}/portrait_0.png")) for v in ("voice", "voice-2")]
-    assert same and np.array_equal(*pixels)
+    assert np.array_equal(*pixels)
     assert Image.open(out / "sheet.png").size[0] > 300
 
 
