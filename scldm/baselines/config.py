@@ -18,7 +18,7 @@ class BaselineConfig(Config):
     data: PairsConfig
     speech: SpeechNet = SpeechNet()
     decay: Literal["none", "cosine"] = "cosine"
-    precision: Literal["no", "bf16"] = "no"
+    precision: Literal["no", "bf16"] = "bf16"
     seed: NonNegativeInt = 0
     save_every: PositiveInt = 500
     log_every: PositiveInt = 50
@@ -43,8 +43,13 @@ class RegressionConfig(BaselineConfig):
 
 
 class Listening(Config):
-    """How a speech encoder learns to name the speakers, before a GAN takes its embeddings."""
+    """How a speech encoder learns to name the speakers, before a GAN takes its embeddings.
 
+    Attributes:
+        out: its run folder, which GANs that listen alike may share.
+    """
+
+    out: str
     steps: PositiveInt = 20_000
     batch: PositiveInt = 64
     rate: PositiveFloat = 1e-3
@@ -66,7 +71,7 @@ class GanConfig(BaselineConfig):
     """
 
     embedding: PositiveInt = 64
-    listening: Listening = Listening()
+    listening: Listening
     views: NonNegativeInt = 4
     stages: tuple[tuple[PositiveInt, ...], ...] = ((32,), (64,), (128,), (256,), (512,), (1024,))
     critic: tuple[PositiveInt, ...] = (32, 64, 128, 256)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from accelerate import Accelerator
@@ -21,7 +19,7 @@ from scldm.encoders.speech import SpeechEncoder
 
 
 def train_listener(config: GanConfig, accelerator: Accelerator, pairs: Pairs) -> SpeechEncoder:
-    """Train the encoder with a linear classifier of speakers; its run folder is `out`/listening."""
+    """Train the encoder with a linear classifier of speakers, or read the one that is there."""
     device, plan = accelerator.device, config.listening
     torch.manual_seed(config.seed)
     encoder = SpeechEncoder(latent_dim=config.embedding, **config.speech.model_dump())
@@ -32,10 +30,10 @@ def train_listener(config: GanConfig, accelerator: Accelerator, pairs: Pairs) ->
     for part in parts.values():
         part.to(device)
     adam = torch.optim.AdamW([*encoder.parameters(), *classifier.parameters()], plan.rate)
-    there = config.model_copy(
-        update={"out": str(Path(config.out) / "listening"), "steps": plan.steps}
-    )
-    run = RunFolder(there.out, config.model_dump(mode="json"), {**parts, "adam": adam})
+    there = config.model_copy(update={"out": plan.out, "steps": plan.steps})
+    decides = {"data", "speech", "decay", "precision", "seed", "embedding", "listening"}
+    facts = config.model_dump(mode="json", include=decides)
+    run = RunFolder(plan.out, facts, {**parts, "adam": adam})
 
     def step(n: int) -> dict[str, float]:
         rng = numpy_generator(config.seed, "listening", n)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 from scldm.core.config import Config
 from scldm.data.pairs import PairsConfig
@@ -42,6 +49,8 @@ class TrainConfig(Config):
         beta: weight of the prior, Eq. 2.
         speech: "frozen": stage 1's speech encoder, its latents cached. "scratch": one of its shape
             that learns here, from nothing; the paper's base, and slow.
+        noises: samples of the batch that each drawn pair of face and clip serves, at as many times
+            and noises: a clip heard from scratch is dear.
         views: windows of a clip whose Z^s are cached, besides that of its middle.
         condition_dropout: share of samples trained without speech, for guidance.
         warmup: steps over which the learning rate rises.
@@ -55,6 +64,7 @@ class TrainConfig(Config):
     data: PairsConfig
     beta: NonNegativeFloat = 0.01
     speech: Literal["frozen", "scratch"] = "frozen"
+    noises: PositiveInt = 1
     unet: UNet = UNet()
     sampling: Sampling = Sampling()
     schedule: Schedule = "ldm"
@@ -74,3 +84,9 @@ class TrainConfig(Config):
     log_every: PositiveInt = 50
     sample_every: PositiveInt = 1000
     validate_samples: PositiveInt = 512
+
+    @model_validator(mode="after")
+    def _whole_pairs(self) -> TrainConfig:
+        if self.batch % self.noises:
+            raise ValueError(f"batch {self.batch}: use a multiple of noises, {self.noises}")
+        return self

@@ -116,7 +116,8 @@ class Training:
         config, rank, world = (
             self.config, self.accelerator.process_index, self.accelerator.num_processes
         )
-        z0, speech = self._draw(step * world + rank, config.batch // world)
+        pairs = self._draw(step * world + rank, config.batch // world // config.noises)
+        z0, speech = (part.repeat_interleave(config.noises, dim=0) for part in pairs)
         loss = diffusion_loss(
             self.wrapped, self.path, config, z0 * self.scale, speech, self.shift,
             torch_generator(config.seed, f"noise-{rank}", step), config.condition_dropout,

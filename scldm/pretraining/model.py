@@ -23,7 +23,7 @@ from scldm.pretraining.config import PretrainConfig
 class Seen:
     """What stage 1 makes of a batch of B pairs and further faces."""
 
-    speech: Tensor  # Z^s (B, d)
+    speech: Tensor | None  # Z^s (B, d), where a term of the loss asks for it
     face: Tensor  # Z^f (B + extra, d)
     real: Tensor  # (B + extra, 3, S, S) in [-1, 1]
     decoded: Tensor  # D_Face(Z^f + noise), like `real`
@@ -34,19 +34,22 @@ class Seen:
 class Collaboration(nn.Module):
     """E_Speech, E_Face, D_Face, the learnt temperature of L_cl, and a classifier if there is one.
 
-    The classifier is linear and the same for Z^s and Z^f; it names the value that matches.
+    The classifier is linear and the same for Z^s and Z^f; it names the value that matches. Without
+    `hears` the clips are passed over: a face autoencoder learns alone.
     """
 
     def __init__(
-        self, encoders: Encoders, latent_noise: float, classifier: nn.Linear | None = None
+        self, encoders: Encoders, latent_noise: float, classifier: nn.Linear | None = None,
+        hears: bool = True,
     ) -> None:
         super().__init__()
         self.speech_encoder = encoders.speech_encoder
         self.face_encoder = encoders.face_encoder
         self.face_decoder = encoders.face_decoder
         self.latent_noise = latent_noise
-        self.classifier = classifier
-        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+        self.classifier, self.hears = classifier, hears
+        self.speech_encoder.requires_grad_(hears)
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)), requires_grad=hears)
 
     @property
     def encoders(self) -> Encoders:
@@ -63,8 +66,10 @@ class Collaboration(nn.Module):
         real = to_unit(faces)
         latents = self.face_encoder(real)
         decoded = self.face_decoder(self.with_noise(latents, noise))
-        speech = self.speech_encoder(spectrogram(audio))
         face = latents.flatten(1)
+        if not self.hears:
+            return Seen(None, face, real, decoded, None, None)
+        speech = self.speech_encoder(spectrogram(audio))
         if self.classifier is None:
             return Seen(speech, face, real, decoded, None, None)
         return Seen(speech, face, real, decoded, self.classifier(speech), self.classifier(face))
@@ -96,7 +101,8 @@ def build(config: PretrainConfig, values: int = 0) -> Collaboration:
     if config.face.weights:
         start_face_encoder(encoders.face_encoder, config.face.weights)
     classifier = nn.Linear(latent_dim, values) if config.loss.attribute and values else None
-    model = Collaboration(encoders, config.loss.latent_noise, classifier)
+    hears = bool(config.loss.contrastive or config.loss.attribute)
+    model = Collaboration(encoders, config.loss.latent_noise, classifier, hears)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 

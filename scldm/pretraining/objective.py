@@ -35,11 +35,10 @@ class Objective(nn.Module):
         match. A critic adds the adversarial term.
         """
         weights, decoded = self.config, seen.decoded.float()
-        matched = self.match(seen.speech, seen.face, scale, labels, face_labels)
-        terms = {
-            "contrastive": weights.contrastive * matched,
-            **self.reconstruction(decoded, seen.real),
-        }
+        terms = self.reconstruction(decoded, seen.real)
+        if seen.speech is not None:
+            matched = self.match(seen.speech, seen.face, scale, labels, face_labels)
+            terms = {"contrastive": weights.contrastive * matched, **terms}
         if seen.speech_class is not None and seen.face_class is not None:
             said = (
                 F.cross_entropy(seen.speech_class.float(), labels, ignore_index=-1),

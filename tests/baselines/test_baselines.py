@@ -20,8 +20,7 @@ from scldm.encoders.face import FaceDecoder
 from scldm.generation.sources import open_source
 from tests.stop import stopped_after
 
-GAN = {"stages": [[8]] * 5, "critic": [8, 8], "embedding": 12, "batch": 8, "steps": 6, "views": 1,
-       "listening": {"steps": 3, "batch": 6}}  # fmt: skip
+GAN = {"stages": [[8]] * 5, "critic": [8, 8], "embedding": 12, "batch": 8, "steps": 6, "views": 1}
 
 
 @pytest.fixture
@@ -35,16 +34,27 @@ def values(tiny: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..., d
     return make
 
 
+@pytest.fixture
+def gan(values: Callable[..., dict[str, Any]], tmp_path: Path) -> Callable[..., GanConfig]:
+    """A tiny GAN's configuration, of folder `name` and the listener in folder `listening`."""
+
+    def make(name: str, listening: str, **more: Any) -> GanConfig:
+        listen = {"out": str(tmp_path / listening), "steps": 3, "batch": 6}
+        return GanConfig.model_validate(values(name, **{**GAN, "listening": listen, **more}))
+
+    return make
+
+
 def same_files(one: Path, other: Path) -> bool:
     names = sorted(p.relative_to(one) for p in one.rglob("*.safetensors"))
     return bool(names) and all((one / n).read_bytes() == (other / n).read_bytes() for n in names)
 
 
 def test_a_gan_learns_resumes_and_draws(
-    values: Callable[..., dict[str, Any]], clip: Path, tmp_path: Path
+    gan: Callable[..., GanConfig], clip: Path, tmp_path: Path
 ) -> None:
-    whole = train_gan(GanConfig.model_validate(values("whole", **GAN)))
-    config = GanConfig.model_validate(values("parts", **GAN))
+    whole = train_gan(gan("whole", "one"))
+    config = gan("parts", "other")
     for stop in (2, 3):  # while listening, and in the GAN
         with stopped_after(stop):
             train_gan(config)
@@ -57,11 +67,23 @@ def test_a_gan_learns_resumes_and_draws(
     assert (out / "sheet.png").exists()
 
 
-def test_without_identity_there_is_no_classifier(values: Callable[..., dict[str, Any]]) -> None:
-    more = {**GAN, "identity": 0, "adversarial": "least-squares"}
-    folder = train_gan(GanConfig.model_validate(values("plain", **more)))
+def test_without_identity_there_is_no_classifier(gan: Callable[..., GanConfig]) -> None:
+    folder = train_gan(gan("plain", "one", identity=0, adversarial="least-squares"))
     state = max((folder.parent / "checkpoints").iterdir()) / "state.safetensors"
     assert b"critic" in state.read_bytes() and b"classifier" not in state.read_bytes()
+
+
+def test_gans_share_a_listener(
+    gan: Callable[..., GanConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = train_gan(gan("one", "shared"))
+    assert "listening: 3/3" in capsys.readouterr().err
+    other = train_gan(gan("other", "shared", identity=0))
+    assert "listening: 1/3" not in capsys.readouterr().err
+    name = Path("speech_encoder", "diffusion_pytorch_model.safetensors")
+    assert (one / name).read_bytes() == (other / name).read_bytes()
+    with pytest.raises(InputError, match="another configuration"):
+        train_gan(gan("third", "shared", seed=1))
 
 
 def test_regression_resumes_and_its_decoder_is_that_of_stage_1(
@@ -104,10 +126,10 @@ def test_judging_networks_answer_for_each_face() -> None:
      ({"critic": [8] * 6}, "critic: 6 halvings do not fit a side of 32")],
 )  # fmt: skip
 def test_sizes_that_do_not_fit_are_told(
-    values: Callable[..., dict[str, Any]], more: dict[str, Any], words: str
+    gan: Callable[..., GanConfig], more: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        train_gan(GanConfig.model_validate(values("bad", **{**GAN, **more})))
+        train_gan(gan("bad", "one", **more))
 
 
 def test_encoders_alone_draw_no_portraits(chain: Path) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from scldm.core.artifact import check_hashes, load_tensors, read_json, save_tensors
-from scldm.core.config import load_config
+from scldm.core.config import check_config, load_config
 from scldm.core.errors import InputError
 from scldm.core.schedule import decay
 from scldm.diffusion.cache import LatentCache
@@ -114,6 +114,33 @@ def test_a_speech_encoder_that_learns_in_stage_2_resumes_and_is_published(
                      torch.device("cpu")).encoder.state_dict()  # fmt: skip
     moved = [k for k, v in learnt.items() if not torch.equal(v, first[k].half().float())]
     assert "head.0.weight" in moved and "stages.0.0.weight" in moved
+
+
+def test_a_pair_may_serve_at_several_noises(
+    stage_two: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four samples of two clips are at four times and noises; a listener hears two clips."""
+    drawn, heard = [], []
+    hear = Listener.hear
+
+    def watched(self: Listener, clips: Tensor, step: int) -> Tensor:
+        heard.append(len(clips))
+        return hear(self, clips, step)
+
+    def loss(model: Any, path: Any, config: TrainConfig, z0: Tensor, speech: Tensor, *rest: Any) \
+            -> Tensor:  # fmt: skip
+        drawn.append((z0, speech))
+        return diffusion_loss(model, path, config, z0, speech, *rest)
+
+    monkeypatch.setattr(Listener, "hear", watched)
+    monkeypatch.setattr("scldm.diffusion.loop.diffusion_loss", loss)
+    train(stage_two(speech="scratch", steps=1, batch=4, noises=2))
+    z0, speech = drawn[0]
+    assert heard[0] == 2 and len(z0) == len(speech) == 4
+    assert torch.equal(z0[::2], z0[1::2]) and torch.equal(speech[::2], speech[1::2])
+    assert not torch.equal(z0[0], z0[2])
+    with pytest.raises(InputError, match="batch 5: use a multiple of noises, 2"):
+        check_config(TrainConfig, {**stage_two().model_dump(), "batch": 5, "noises": 2}, "train")
 
 
 def test_a_finished_run_publishes_the_same_again(uninterrupted: TrainConfig) -> None:
@@ -275,7 +302,7 @@ def test_configurations_of_the_paper_load(name: str) -> None:
 FULL_SIZE = """
 import resource, sys, torch
 from diffusers.training_utils import EMAModel
-from scldm.core.config import load_config
+from scldm.core.config import check_config, load_config
 from scldm.diffusion.config import TrainConfig
 from scldm.diffusion.loop import build, diffusion_loss
 from scldm.diffusion.path import noise_path

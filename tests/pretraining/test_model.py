@@ -13,6 +13,7 @@ from scldm.pretraining.config import PretrainConfig
 from scldm.pretraining.loop import _groups
 from scldm.pretraining.losses import MatchLoss
 from scldm.pretraining.model import Collaboration, Seen, build
+from scldm.pretraining.objective import Objective
 
 
 @pytest.fixture
@@ -30,6 +31,21 @@ def test_both_latents_have_one_dimension(config: PretrainConfig, pairs: Pairs) -
     assert seen.speech.shape == (4, 128) and seen.face.shape == (6, 128)
     assert seen.real.shape == seen.decoded.shape == (6, 3, 32, 32)
     assert seen.real.min() >= -1 and seen.real.max() <= 1
+
+
+def test_without_a_loss_that_hears_a_face_autoencoder_learns_alone(
+    stage_one: Callable[..., PretrainConfig], pairs: Pairs
+) -> None:
+    config = stage_one()
+    deaf = config.loss.model_copy(update={"contrastive": 0.0, "attribute": 0.0})
+    model = build(config.model_copy(update={"loss": deaf}))
+    seen, heard = see(model, pairs), see(build(config), pairs)
+    assert seen.speech is None and torch.equal(seen.decoded, heard.decoded)
+    terms = Objective(deaf)(seen, model.log_scale.exp(), torch.arange(4), torch.arange(6))
+    torch.stack([*terms.values()]).sum().backward()
+    assert "contrastive" not in terms
+    assert all(p.grad is None for p in model.speech_encoder.parameters())
+    assert all(p.grad is not None for p in model.face_encoder.parameters())
 
 
 def test_the_decoder_sees_the_latent_as_it_is(config: PretrainConfig, pairs: Pairs) -> None:
