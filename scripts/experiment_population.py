@@ -98,8 +98,8 @@ def main() -> None:
 def draw(checkpoint: Path, name: str) -> Path:
     """Three portraits of each test clip, unless they are there."""
     out = OUTPUTS / name
-    scldm("generate", "--manifest", str(MANIFEST), "--checkpoint", str(checkpoint), "--out",
-          str(out), unless=out / "manifest.jsonl")
+    scldm("generate", "--manifest", str(MANIFEST), "--checkpoint", str(checkpoint), "--batch", "48",
+          "--out", str(out), unless=out / "manifest.jsonl")
     return out
 
 

@@ -50,6 +50,8 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--split", default="test", help="of the manifest (test)")
     sub.add_argument("--out", type=Path, default=Path("outputs/portraits"), metavar="DIR")
     sub.add_argument("--portraits", type=_positive, default=3, metavar="N", help="per clip (3)")
+    sub.add_argument("--batch", type=_positive, default=1, metavar="N",
+                     help="portraits computed together (1): more is faster, and moves their bits")
     sub.add_argument("--seed", type=int, default=0)
     sub.add_argument("--steps", type=_positive, help="sampler's; default: the checkpoint's")
     sub.add_argument("--guidance", type=_finite, help="1: the paper; default: the checkpoint's")

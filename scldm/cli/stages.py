@@ -37,7 +37,8 @@ def run_generate(args: argparse.Namespace) -> int:
     source = open_source(args.checkpoint, device)
     spare_threads(source, device)
     print(f"checkpoint loaded in {time.perf_counter() - began:.1f} s", file=sys.stderr)
-    wish = Wish(args.portraits, args.seed, args.steps, args.guidance, args.beta, args.prior_mode)
+    wish = Wish(args.portraits, args.seed, args.steps, args.guidance, args.beta, args.prior_mode,
+                args.batch)
     made, bad = generate(source, clips, args.out, wish)
     if made:
         print(f"{len(made)} portraits and sheet.png in {args.out}")

@@ -137,7 +137,8 @@ class Training:
             return self.cache.draw(self.config.seed, step, count)
         pick = self.cache.pick(self.config.seed, step, count)
         faces = self.cache.faces[pick.faces, pick.sides]
-        return faces.float(), self.listener.hear(pick.clips, step)
+        with self.accelerator.autocast():
+            return faces.float(), self.listener.hear(pick.clips, step)
 
     @contextmanager
     def averaged(self) -> Iterator[Denoiser]:

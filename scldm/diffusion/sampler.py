@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
 import torch
@@ -19,7 +19,7 @@ Denoise = Callable[[Tensor, Tensor], Tensor]
 def sample(
     denoise: Denoise, noise: Tensor, path: NoisePath, scheduler: Any, steps: int,
     prior: Tensor | None = None, beta: float = 0.0, mode: PriorMode = "input",
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> Tensor:
     """Z^0 from noise (seed 003, Eq. 2 and "generation process").
 
@@ -34,7 +34,7 @@ def sample(
         path, scheduler: of the same schedule (`make_scheduler`).
         steps: of the scheduler.
         prior: Z_prior (C, s, s) in the latents' scale.
-        generator: for schedulers that draw noise on the way.
+        generator: for schedulers that draw noise on the way; several: one for each of the batch.
     """
     shift = beta * prior.to(noise) if prior is not None and beta != 0 else None
     scheduler.set_timesteps(steps, device=noise.device)

@@ -104,7 +104,7 @@ class SpeechToFacePipeline(DiffusionPipeline):
         self, speech: Tensor, noise: Tensor, *, steps: int | None = None,
         guidance: float | None = None, beta: float | None = None,
         prior_mode: PriorMode | None = None, sampler: str | None = None,
-        generator: torch.Generator | None = None,
+        generator: torch.Generator | Sequence[torch.Generator] | None = None,
     ) -> Tensor:
         """Z^0 (B, C, s, s), in the diffusion's scale, for Z^s (B, d) from noise (B, C, s, s)."""
         how = self.defaults
@@ -142,16 +142,17 @@ class SpeechToFacePipeline(DiffusionPipeline):
         given: Sequence[Any] = clips if isinstance(clips, (list, tuple)) else [clips]
         speech = self.encode_speech(given).repeat_interleave(portraits, dim=0)
         shape = (1, *self.prior.mean.shape)
-        noise = [
+        drawn = [
             self.noise(seed, k) if generator is None else torch.randn(shape, generator=generator)
             for _ in given for k in range(portraits)
         ]
+        own = [torch_generator(seed, "sampler", k) for _ in given for k in range(portraits)]
+        parts = [slice(i, i + batch_size) for i in range(0, len(drawn), batch_size)]
         faces = torch.cat([
             self.decode(self.sample_latents(
-                speech[i : i + batch_size], torch.cat(noise[i : i + batch_size]),
-                generator=generator or torch_generator(seed, "sampler", i % portraits), **sampling,
+                speech[part], torch.cat(drawn[part]), generator=generator or own[part], **sampling,
             ))
-            for i in range(0, len(noise), batch_size)
+            for part in parts
         ])
         if output_type == "pt":
             return faces.unflatten(0, (len(given), portraits))

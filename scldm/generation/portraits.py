@@ -2,83 +2,71 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
 
 from scldm.core.artifact import staged, write_text
 from scldm.core.errors import InputError
+from scldm.generation.files import NOTICE, Portrait, free_stem, kept, marked, save_png
 from scldm.generation.pipeline import load_waveform
 from scldm.generation.sheet import Entry, draw_sheet
 from scldm.generation.sources import Source, Wish
 
-NOTICE = "one plausible face, not the speaker's"
 SHEET = 40  # clips on a contact sheet at most
 
 
 @dataclass(frozen=True)
-class Portrait:
-    """One line of `manifest.jsonl`; also in the picture's metadata."""
+class Heard:
+    """A clip that was read, and the folder of its portraits."""
 
     clip: str
-    path: str  # relative to the manifest
-    seed: int | None  # from here on None where a source knows no such thing
-    beta: float | None
-    prior_mode: str | None
-    steps: int | None
-    guidance: float | None
-    checkpoint: str
-    seconds: float  # waveform to image, for this clip divided by its portraits
+    waveform: Tensor
+    folder: str
 
 
 def generate(
     source: Source, clips: Sequence[str], out: Path, wish: Wish, sheet: bool = True
 ) -> tuple[list[Portrait], list[str]]:
     """Write `out/<clip stem>/portrait_<k>.png`, `out/sheet.png` (of the first 40 clips) and
-    `out/manifest.jsonl`.
+    `out/manifest.jsonl`. Portraits that are there, of the same sound and the same source, stay.
 
     Returns the portraits and one line for each clip that could not be used; the others go on.
     Without `sheet` none is drawn.
     """
     made: list[Portrait] = []
     bad: list[str] = []
-    entries: list[Entry] = []
-    stems = {"sheet.png", "manifest.jsonl"}
-    for number, clip in enumerate(clips):
+    shown: list[Heard] = []
+    taken = {"sheet.png", "manifest.jsonl"}
+    count = source.count(wish)
+    together = max(1, wish.batch // count)
+    for first in range(0, len(clips), together):
         began = time.perf_counter()
-        try:
-            waveform = load_waveform(clip)
-        except InputError as error:
-            bad.append(str(error))
-            print(f"scldm: {error}", file=sys.stderr)
-            continue
-        name = clip.encode(errors="backslashreplace").decode()  # a name that is not UTF-8
-        folder = free_stem(Path(name).stem, stems)
-        heard = time.perf_counter()
-        images = source.draw(waveform, wish)
-        seconds = (time.perf_counter() - heard) / len(images)
-        for k, image in enumerate(images):
-            facts = Portrait(
-                clip=name, path=f"{folder}/portrait_{k}.png", **asdict(source.how(wish)),
-                checkpoint=source.fingerprint, seconds=round(seconds, 4),
-            )
-            save_png(image, out / facts.path, facts)
-            made.append(facts)
-        if sheet and len(entries) < SHEET:
-            entries.append(Entry(Path(name).name, waveform.numpy(), images))
-        print(f"{number + 1}/{len(clips)} {name}: read in {heard - began:.2f} s, "
-              f"{seconds:.2f} s a portrait", file=sys.stderr)
+        group = clips[first : first + together]
+        heard = _hear(group, taken, bad)
+        wanted = [p for h in heard for p in _wanted(source, h, wish, count)]
+        read = time.perf_counter()
+        there = kept(wanted, out)
+        portraits = there or _drawn(source, heard, wanted, wish, out)
+        made += portraits
+        shown += heard[: SHEET - len(shown)] if sheet else []
+        if portraits:
+            how = "there already" if there else f"{portraits[0].seconds:.2f} s a portrait"
+            print(f"{first + len(group)}/{len(clips)} {heard[-1].clip}: read in "
+                  f"{read - began:.2f} s, {how}", file=sys.stderr)
     if made:
         lines = "".join(json.dumps(asdict(p), ensure_ascii=False) + "\n" for p in made)
         write_text(out / "manifest.jsonl", lines)
-    if entries:
+    if shown:
         began = time.perf_counter()
+        entries = [_entry(h, out, count) for h in shown]
         with staged(out / "sheet.png") as part:
             picture = draw_sheet(entries, source.middle(), NOTICE)
             picture.save(part, format="PNG", pnginfo=marked({}))
@@ -86,30 +74,48 @@ def generate(
     return made, bad
 
 
-def free_stem(stem: str, taken: set[str]) -> str:
-    """`stem`, or `stem-2`, `stem-3`, … where it is taken; added to `taken`.
-
-    Without its leading dots, which would hide the folder or lead out of its parent.
-    """
-    stem = stem.lstrip(".") or "clip"
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    taken.add(name)
-    return name
-
-
-def marked(facts: dict[str, object]) -> PngInfo:
-    """PNG metadata: AI-generated, the notice, and the facts."""
-    info = PngInfo()
-    info.add_text("Comment", f"AI-generated: {NOTICE}")
-    info.add_text("Software", "SCLDM")
-    for name, value in facts.items():
-        info.add_itxt(name, str(value))
-    return info
+def _hear(clips: Sequence[str], taken: set[str], bad: list[str]) -> list[Heard]:
+    """Clips that can be used; a line for each other goes to `bad` and is printed."""
+    heard = []
+    for clip in clips:
+        name = clip.encode(errors="backslashreplace").decode()  # a name that is not UTF-8
+        folder = free_stem(Path(name).stem, taken)
+        try:
+            heard.append(Heard(name, load_waveform(clip), folder))
+        except InputError as error:
+            bad.append(str(error))
+            print(f"scldm: {error}", file=sys.stderr)
+    return heard
 
 
-def save_png(image: Image.Image, path: Path, facts: Portrait) -> None:
-    """Write a portrait with its facts in the metadata, whole."""
-    with staged(path) as part:
-        image.save(part, format="PNG", pnginfo=marked(asdict(facts)))
+def _wanted(source: Source, heard: Heard, wish: Wish, count: int) -> list[Portrait]:
+    """What a clip's portraits will be, but for the seconds."""
+    audio = hashlib.sha256(heard.waveform.numpy().tobytes()).hexdigest()[:16]
+    how = asdict(source.how(wish))
+    return [
+        Portrait(heard.clip, audio, f"{heard.folder}/portrait_{k}.png", **how,
+                 checkpoint=source.fingerprint)
+        for k in range(count)
+    ]
+
+
+def _drawn(
+    source: Source, heard: Sequence[Heard], wanted: Sequence[Portrait], wish: Wish, out: Path
+) -> list[Portrait]:
+    """Draw and write the portraits of a few clips."""
+    if not heard:
+        return []
+    began = time.perf_counter()
+    drawn = [image for images in source.draw([h.waveform for h in heard], wish) for image in images]
+    seconds = round((time.perf_counter() - began) / len(drawn), 4)
+    portraits = [replace(facts, seconds=seconds) for facts in wanted]
+    for facts, image in zip(portraits, drawn, strict=True):
+        save_png(image, out / facts.path, facts)
+    return portraits
+
+
+def _entry(heard: Heard, out: Path, count: int) -> Entry:
+    pictures: list[Image.Image] = [
+        Image.open(out / heard.folder / f"portrait_{k}.png") for k in range(count)
+    ]
+    return Entry(Path(heard.clip).name, heard.waveform.numpy(), pictures)

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from scldm.core.artifact import check_hashes, read_json
 from scldm.core.errors import InputError
-from scldm.core.seeding import torch_generator
 from scldm.data.spectrogram import fit_clip, spectrogram
 from scldm.encoders.bundle import joint_fingerprint, load_network
 from scldm.encoders.face import FaceDecoder
@@ -32,6 +31,7 @@ class Wish:
     guidance: float | None = None
     beta: float | None = None
     prior_mode: str | None = None
+    batch: int = 1  # portraits computed together
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,17 @@ SMALL = 50e6  # weights of a UNet that more threads do not help
 
 
 class Source(Protocol):
-    """Waveform (n,) float32, 16 kHz mono -> portraits, each computed alone, so that its bits depend
-    on nothing else."""
+    """Waveforms (n,) float32, 16 kHz mono -> portraits of each."""
 
     fingerprint: str
 
     def how(self, wish: Wish) -> How: ...
 
-    def draw(self, waveform: Tensor, wish: Wish) -> list[Image.Image]: ...
+    def count(self, wish: Wish) -> int:
+        """Portraits of a clip."""
+        ...
+
+    def draw(self, waveforms: Sequence[Tensor], wish: Wish) -> list[list[Image.Image]]: ...
 
     def middle(self) -> Image.Image | None:
         """The decoded prior, where there is one."""
@@ -72,21 +75,20 @@ class Diffusion:
 
     def how(self, wish: Wish) -> How:
         own = self.pipeline.defaults
-        given = {k: v for k, v in asdict(wish).items() if v is not None and k != "portraits"}
         names = ("beta", "prior_mode", "steps", "guidance")
-        return How(**{**{name: own[name] for name in names}, **given})
+        given = {name: getattr(wish, name) for name in names}
+        return How(wish.seed, **{k: own[k] if v is None else v for k, v in given.items()})
 
-    def draw(self, waveform: Tensor, wish: Wish) -> list[Image.Image]:
-        pipeline, how = self.pipeline, asdict(self.how(wish))
-        seed = how.pop("seed")
-        speech = pipeline.encode_speech([waveform])
-        return [
-            to_images(pipeline.decode(pipeline.sample_latents(
-                speech, pipeline.noise(seed, k), generator=torch_generator(seed, "sampler", k),
-                **how,
-            )))[0]
-            for k in range(wish.portraits)
-        ]
+    def count(self, wish: Wish) -> int:
+        return wish.portraits
+
+    def draw(self, waveforms: Sequence[Tensor], wish: Wish) -> list[list[Image.Image]]:
+        how = asdict(self.how(wish))
+        images = self.pipeline(
+            list(waveforms), portraits=wish.portraits, batch_size=wish.batch, **how
+        )
+        assert isinstance(images, list)
+        return images
 
     def middle(self) -> Image.Image:
         return to_images(self.pipeline.decode(self.pipeline.prior_latent()))[0]
@@ -114,12 +116,18 @@ class Direct:
     def how(self, wish: Wish) -> How:
         return How()
 
+    def count(self, wish: Wish) -> int:
+        return 1
+
+    def draw(self, waveforms: Sequence[Tensor], wish: Wish) -> list[list[Image.Image]]:
+        return [[self._portrait(waveform)] for waveform in waveforms]
+
     @torch.no_grad()
-    def draw(self, waveform: Tensor, wish: Wish) -> list[Image.Image]:
+    def _portrait(self, waveform: Tensor) -> Image.Image:
         device = next(self.speech_encoder.parameters()).device
         heard = self.speech_encoder(spectrogram(fit_clip(waveform)[None].to(device)))
         latents = self.bridge(heard) if self.bridge else heard
-        return to_images(self.face_decoder(latents.reshape(1, *self.shape)).clamp(-1, 1))
+        return to_images(self.face_decoder(latents.reshape(1, *self.shape)).clamp(-1, 1))[0]
 
     def middle(self) -> None:
         return None
@@ -139,8 +147,11 @@ class Always:
     def how(self, wish: Wish) -> How:
         return How()
 
-    def draw(self, waveform: Tensor, wish: Wish) -> list[Image.Image]:
-        return [self.face]
+    def count(self, wish: Wish) -> int:
+        return 1
+
+    def draw(self, waveforms: Sequence[Tensor], wish: Wish) -> list[list[Image.Image]]:
+        return [[self.face] for _ in waveforms]
 
     def middle(self) -> None:
         return None

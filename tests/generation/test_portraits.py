@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from scldm.cli import main
+from scldm.generation.files import NOTICE, free_stem
 from scldm.generation.pipeline import SpeechToFacePipeline
-from scldm.generation.portraits import NOTICE, free_stem
+from scldm.generation.portraits import generate
 from scldm.generation.sources import Diffusion, How, Wish, open_source, spare_threads
 
 
@@ -32,8 +33,8 @@ def test_generate_writes_the_contract(checkpoint, clip, tmp_path, capsys):
         "voice/portrait_0.png", "voice/portrait_1.png",
         "voice-2/portrait_0.png", "voice-2/portrait_1.png",
     ]
-    assert set(lines[0]) == {"clip", "path", "seed", "beta", "prior_mode", "steps", "guidance",
-                             "checkpoint", "seconds"}
+    assert set(lines[0]) == {"clip", "audio", "path", "seed", "beta", "prior_mode", "steps",
+                             "guidance", "checkpoint", "seconds"}
     assert lines[0]["clip"] == str(clip) and lines[0]["beta"] == 0.1 and lines[0]["seconds"] > 0
     picture = Image.open(out / lines[0]["path"])
     assert picture.size == (32, 32)
@@ -59,7 +60,7 @@ def test_a_picture_carries_its_line_of_the_manifest(checkpoint, clip, tmp_path):
 def test_portraits_are_those_of_the_pipeline(checkpoint, clip):
     pipeline = SpeechToFacePipeline.from_pretrained(checkpoint)
     tone = torch.from_numpy(np.sin(np.arange(20_000)).astype(np.float32))
-    made = Diffusion(pipeline).draw(tone, Wish(2))
+    made = Diffusion(pipeline).draw([tone], Wish(2))[0]
     same = pipeline(np.sin(np.arange(20_000)).astype(np.float32), portraits=2)[0]
     assert [a.tobytes() for a in made] == [b.tobytes() for b in same]
 
@@ -85,6 +86,52 @@ def test_a_small_network_leaves_the_other_cores_alone(checkpoint, monkeypatch):
             assert torch.get_num_threads() == wanted
     finally:
         torch.set_num_threads(before)
+
+
+def pictures(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*.png")}
+
+
+def test_a_stopped_call_goes_on_where_it_was(checkpoint, clip, tmp_path, monkeypatch, capsys):
+    """What is there of the same sound, source and wish stays; another is drawn anew."""
+    source, clips = open_source(checkpoint, torch.device("cpu")), [str(clip)] * 3
+    out, drawn = tmp_path / "out", []
+
+    def draw(waveforms, wish):
+        drawn.append(len(waveforms))
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        return Diffusion.draw(source, waveforms, wish)
+
+    monkeypatch.setattr(source, "draw", draw)
+    with pytest.raises(KeyboardInterrupt):
+        generate(source, clips, out, Wish(2))
+    first = pictures(out)
+    assert len(first) == 2 and not (out / "manifest.jsonl").exists()
+    made, bad = generate(source, clips, out, Wish(2))
+    assert drawn == [1] * 4 and bad == [] and "there already" in capsys.readouterr().err
+    assert len(made) == 6 and first.items() <= pictures(out).items()
+    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
+    assert [line["seconds"] for line in lines] == [portrait.seconds for portrait in made]
+    again = pictures(out)
+    assert generate(source, clips, out, Wish(2)) == (made, []) and pictures(out) == again
+    generate(source, clips, out, Wish(2, seed=1))
+    assert drawn == [1] * 7 and not set(again.values()) & set(pictures(out).values())
+    (out / "manifest.jsonl").unlink()
+    for path in again:  # a broken picture is drawn anew
+        (out / path).write_bytes(b"\x89PNG")
+    assert len(generate(source, clips[:1], out, Wish(2, seed=1), sheet=False)[0]) == 2
+
+
+@pytest.mark.parametrize("sampler", ["dpmsolver++", "ddpm"])
+def test_portraits_drawn_together_are_those_drawn_alone(sampler, checkpoint, clip):
+    pipeline = SpeechToFacePipeline.from_pretrained(checkpoint)
+    low = np.sin(np.arange(20_000) / 9).astype(np.float32)
+    same = {"portraits": 3, "seed": 2, "sampler": sampler, "output_type": "pt"}
+    alone = pipeline([str(clip), low], **same)
+    together = pipeline([str(clip), low], **same, batch_size=4)
+    assert torch.allclose(alone, together, atol=1e-4)
+    assert not torch.allclose(alone[:, 0], alone[:, 1], atol=1e-2)
 
 
 def test_a_taken_stem_gets_a_number():

@@ -59,14 +59,15 @@ def test_beta_trains_once_a_value_and_resumes(
     assert main(command) == 0
     assert trained == [0.0]  # that of 0.01 is the chain's own run
     names = [f"beta {b}, {mode}" for b in ("0", "0.01") for mode in ("input", "literal")]
-    assert drawn == [*names[:2], "stopped", *names[2:]]
+    assert drawn == [*names[:2], "stopped", *names]
+    said = capsys.readouterr()
+    assert said.err.count("there already") == 2 and "What does the prior do?" in said.out
     methods = read_json(out / "metrics.json")["methods"]
     assert {*names} <= {*methods}
     assert methods[names[0]] == methods[names[1]]  # with beta 0 both modes are the same
     assert methods[names[0]]["cos, mean of three"]["n"] > 1
     assert Image.open(out / "axis.png").width > 600
     assert Image.open(out / "portraits.png").width > 600
-    assert "What does the prior do?" in capsys.readouterr().out
 
 
 def test_components_train_their_own_stage_1(
