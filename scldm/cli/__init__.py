@@ -6,14 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from scldm.cli import measures, stages
+from scldm.cli import data, measures, stages
 from scldm.cli.parser import BUNDLED, EXAMPLES, parser
 from scldm.core.errors import InputError
 
 __all__ = ["BUNDLED", "EXAMPLES", "main"]
 COMMANDS = {
     name.removeprefix("run_"): command
-    for module in (stages, measures) for name, command in vars(module).items()
+    for module in (data, stages, measures) for name, command in vars(module).items()
     if name.startswith("run_")
 }
 

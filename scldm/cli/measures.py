@@ -7,13 +7,13 @@ import os
 import sys
 from pathlib import Path
 
-from scldm.cli.paths import require_file, require_writable
+from scldm.cli.paths import require_data, require_file, require_writable
 from scldm.core.errors import InputError
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """`scldm evaluate`."""
-    require_file(args.truth, *(args.faces,) if args.faces else ())
+    require_data(args.truth, *(args.faces,) if args.faces else ())
     require_writable(args.out)
     from scldm.evaluation.command import Question, evaluate
 
@@ -44,7 +44,7 @@ def run_ablate(args: argparse.Namespace) -> int:
     study = read_study(args.study, args.config, args.values)
     config = load_config(TrainConfig, args.config, args.overrides)
     truth = args.truth or Path(config.data.speech[0])
-    require_file(Path(config.data.faces), *map(Path, config.data.speech), truth)
+    require_data(Path(config.data.faces), *map(Path, config.data.speech), truth)
     from scldm.studies.ablate import Plan, ablate
     from scldm.studies.figures import draw_axis
 
@@ -63,21 +63,6 @@ def run_table(args: argparse.Namespace) -> int:
 
     print(f"{write_table(args.number, args.source, args.out)}\ntable{args.number}.md and "
           f"table{args.number}.json in {args.out}")
-    return 0
-
-
-def run_population(args: argparse.Namespace) -> int:
-    """`scldm population`."""
-    from scldm.core.progress import Progress
-    from scldm.data.population import write_population
-
-    with Progress("people", args.people) as bar:
-        path = write_population(
-            args.out, args.people, seed=args.seed, photos=args.photos, clips=args.clips,
-            size=args.size, splits=args.splits,
-            progress=lambda done, total: bar.update(done - bar.done),
-        )
-    print(f"manifest: {path}")
     return 0
 
 

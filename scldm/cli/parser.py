@@ -22,6 +22,8 @@ EXAMPLES = {
                 "--out outputs/evaluation",
     "baseline": "scldm baseline gan configs/population-wen.yaml steps=200 listening.steps=50",
     "population": "scldm population --people 100 --out data/population",
+    "prepare": "scldm prepare manifest data/population/manifest.csv --out data/store",
+    "data": "scldm data data/population/manifest.csv",
     "ablate": "scldm ablate guidance configs/population-train.yaml steps=200",
     "table": "scldm table 1 face_prior/bundled.safetensors --out outputs/tables",
     "info": "scldm info face_prior/bundled.safetensors",
@@ -95,6 +97,23 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--size", type=_positive, default=128, help="side of a photo, pixels (128)")
     sub.add_argument("--splits", type=_reals, default=(0.8, 0.1, 0.1), metavar="TRAIN,VAL,TEST",
                      help="parts of the people (0.8,0.1,0.1)")
+
+    sub = command("prepare", "recordings, videos and pictures into a packed store; resumes")
+    sub.add_argument("kind", choices=("voxceleb", "avspeech", "videos", "manifest"),
+                     help="what SOURCE is: a folder; avspeech: the table and a folder")
+    sub.add_argument("paths", nargs="+", type=Path, metavar="SOURCE")
+    sub.add_argument("--out", required=True, type=Path, metavar="STORE")
+    sub.add_argument("--recipe", nargs="+", default=(), metavar="key=value",
+                     help="faces=3, windows=4, margin=0.3, … as docs/data.md lists them")
+    sub.add_argument("--jobs", type=_positive, default=1, metavar="N", help="processes (1)")
+    sub.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler that does the work")
+    sub.add_argument("--strict", action="store_true", help="a skipped clip is an error")
+    sub.add_argument("--device", default="auto", help="of the face detector")
+
+    sub = command("data", "what is in a manifest or a packed store")
+    sub.add_argument("data", type=Path, metavar="STORE")
+    sub.add_argument("--out", type=Path, default=Path("outputs/data"), metavar="DIR",
+                     help="of the contact sheet")
 
     sub = command("controls", "portraits of controls: the mean face, and Z^s decoded directly")
     sub.add_argument("--checkpoint", default=str(BUNDLED), metavar="PATH",

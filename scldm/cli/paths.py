@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from scldm.core.errors import InputError
+from scldm.data.store import is_store
 
 
 def require_file(*paths: Path) -> None:
@@ -13,6 +14,13 @@ def require_file(*paths: Path) -> None:
     for path in paths:
         if not os.path.isfile(path):  # also of a name that is too long
             raise InputError(f"{path}: no such file")
+
+
+def require_data(*paths: Path) -> None:
+    """InputError naming the first of `paths` that is neither a manifest nor a packed store."""
+    for path in paths:
+        if not is_store(path):
+            require_file(path)
 
 
 def require_writable(folder: Path) -> None:

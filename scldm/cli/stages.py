@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from scldm.cli.parser import BUNDLED
-from scldm.cli.paths import require_file, require_writable
+from scldm.cli.paths import require_data, require_file, require_writable
 from scldm.core.errors import InputError
 
 
@@ -21,7 +21,7 @@ def run_generate(args: argparse.Namespace) -> int:
     if bool(args.clips) == bool(args.manifest):
         raise InputError("give recordings, or --manifest")
     if args.manifest:
-        require_file(args.manifest)
+        require_data(args.manifest)
     if args.checkpoint == str(BUNDLED) and not BUNDLED.is_dir():
         raise InputError(f"{BUNDLED}: the bundled checkpoint is missing; install scldm again")
     require_writable(args.out)
@@ -57,7 +57,7 @@ def run_pretrain(args: argparse.Namespace) -> int:
     from scldm.pretraining.config import PretrainConfig
 
     config = load_config(PretrainConfig, args.config, args.overrides)
-    require_file(Path(config.data.faces), *map(Path, config.data.speech))
+    require_data(Path(config.data.faces), *map(Path, config.data.speech))
     from scldm.pretraining.loop import pretrain
 
     print(f"encoders in {pretrain(config)}")
@@ -72,7 +72,7 @@ def run_train(args: argparse.Namespace) -> int:
     from scldm.diffusion.config import TrainConfig
 
     config = load_config(TrainConfig, args.config, args.overrides)
-    require_file(Path(config.data.faces), *map(Path, config.data.speech))
+    require_data(Path(config.data.faces), *map(Path, config.data.speech))
     from scldm.diffusion.loop import train
     from scldm.generation.assemble import assemble
 
@@ -97,11 +97,11 @@ def run_baseline(args: argparse.Namespace) -> int:
 
     if args.method == "gan":
         gan = load_config(GanConfig, args.config, args.overrides)
-        require_file(Path(gan.data.faces), *map(Path, gan.data.speech))
+        require_data(Path(gan.data.faces), *map(Path, gan.data.speech))
         made = train_gan(gan)
     else:
         regression = load_config(RegressionConfig, args.config, args.overrides)
-        require_file(Path(regression.data.faces), *map(Path, regression.data.speech))
+        require_data(Path(regression.data.faces), *map(Path, regression.data.speech))
         made = train_regression(regression)
     print(f"checkpoint in {made}")
     return 0
@@ -109,7 +109,7 @@ def run_baseline(args: argparse.Namespace) -> int:
 
 def run_prior(args: argparse.Namespace) -> int:
     """`scldm prior`."""
-    require_file(args.faces)
+    require_data(args.faces)
     if not args.checkpoint.is_dir():
         raise InputError(f"{args.checkpoint}: no such checkpoint folder")
     require_writable(args.out.parent)
@@ -125,7 +125,7 @@ def run_prior(args: argparse.Namespace) -> int:
 def run_controls(args: argparse.Namespace) -> int:
     """`scldm controls`: a folder each, as `scldm generate` writes it."""
     faces = args.faces or args.clips
-    require_file(args.clips, faces)
+    require_data(args.clips, faces)
     require_writable(args.out)
     from scldm.data.samples import open_samples
     from scldm.encoders.bundle import pick_device

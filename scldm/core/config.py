@@ -29,7 +29,11 @@ def load_config(cls: type[C], path: str | Path, overrides: Iterable[str] = ()) -
     difference. Raises InputError for a missing file, bad YAML, an unknown key (naming the
     nearest known one) or a value of the wrong type or out of its range.
     """
-    values = _read(Path(path))
+    return check_config(cls, override(_read(Path(path)), overrides), str(path))
+
+
+def override(values: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """`values` with `key.sub=value` overrides set, in place; InputError for other text."""
     for text in overrides:
         key, sep, value = text.partition("=")
         if not sep:
@@ -38,7 +42,7 @@ def load_config(cls: type[C], path: str | Path, overrides: Iterable[str] = ()) -
             set_key(values, key.strip().split("."), yaml.safe_load(value))
         except yaml.YAMLError:
             raise InputError(f"override '{text}': the value is not YAML") from None
-    return check_config(cls, values, str(path))
+    return values
 
 
 def check_config(cls: type[C], values: dict[str, Any], name: str) -> C:

@@ -49,6 +49,14 @@ def align(
     inside = 0 <= centre.real <= image.width and 0 <= centre.imag <= image.height
     if not inside or not 8 <= abs(a) <= 3 * max(image.size):
         raise InputError(f"{name}: its five landmarks show no face in it; correct or empty them")
+    return cut_square(image, a, b, size)
+
+
+def cut_square(image: Image.Image, a: complex, b: complex, size: int) -> np.ndarray:
+    """The square that z -> a z + b, pixels x + iy, makes of the unit square: uint8 (size, size, 3).
+
+    What lies outside of the picture repeats its border.
+    """
     over = max(1, int(np.ceil(abs(a) / size - 0.01)))  # sample finer, then average
     side, step = size * over, a / (size * over)
     margin = int(np.ceil(abs(a)))

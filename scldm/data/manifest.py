@@ -16,10 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from scldm.core.errors import InputError
+from scldm.data.store import MANIFEST, is_store, require_finished
 
 SPLITS = ("train", "val", "test")
 GENDERS = ("F", "M")
+COLUMNS = (
+    "audio", "face", "person", "gender", "age_lo", "age_hi", "split", "crop", "source", "licence"
+)
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+POINTS = tuple(f"{name}_{axis}" for name in LANDMARKS for axis in "xy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +69,8 @@ class Manifest:
 
     def landmarks(self) -> np.ndarray:
         """(rows, 5, 2) pixels: eyes, nose, mouth corners, left first; NaN where not given."""
-        points = [[self.numbers(f"{p}_{axis}") for axis in "xy"] for p in LANDMARKS]
-        return np.array(points, dtype=np.float64).transpose(2, 0, 1)
+        points = np.array([self.numbers(name) for name in POINTS], dtype=np.float64)
+        return points.T.reshape(-1, len(LANDMARKS), 2)
 
     @cached_property
     def people(self) -> np.ndarray:
@@ -83,9 +88,13 @@ class Manifest:
 def read_manifest(path: str | Path) -> Manifest:
     """Read and check a manifest; raises InputError naming the file, the column and the value.
 
-    A person who stands in two splits is an error: splits are by identity, always.
+    The folder of a packed store stands for its own manifest. A person who stands in two splits is
+    an error: splits are by identity, always.
     """
     path = Path(path)
+    if is_store(path):
+        require_finished(path)
+        path = path / MANIFEST
     if not path.is_file():
         raise InputError(f"{path}: no such manifest")
     manifest = Manifest(path, _columns(path))

@@ -17,6 +17,8 @@ from scldm.core.progress import Progress
 from scldm.data.faces import align, find_landmarks
 from scldm.data.manifest import Manifest, read_manifest
 from scldm.data.media import check_speech, read_audio, read_image
+from scldm.data.packed import Packed
+from scldm.data.store import is_store
 
 CLIP_SECONDS = 6.0
 
@@ -60,8 +62,9 @@ class LooseFiles:
 
 
 def open_samples(path: str | Path, split: str | None = None, has: str | None = None) -> Samples:
-    """Samples of the manifest at `path`, of one split and with a `face` or `audio` column."""
-    return LooseFiles(read_manifest(path).select(split, has))
+    """Samples of a manifest or a packed store, of one split and with a `face` or `audio` column."""
+    manifest = read_manifest(path).select(split, has)
+    return Packed(manifest) if is_store(path) else LooseFiles(manifest)
 
 
 def load_faces(samples: Samples, size: int, cache: Path, name: str = "faces") -> np.ndarray:
@@ -75,11 +78,12 @@ def load_faces(samples: Samples, size: int, cache: Path, name: str = "faces") ->
         with (
             staged(file) as part,
             Progress(f"aligning {name}", rows) as progress,
-            part.open("wb") as out,
         ):
-            faces = np.empty((rows, size, size, 3), dtype=np.uint8)
+            shape = (rows, size, size, 3)
+            faces = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
             for row in range(rows):
                 faces[row] = samples.face(row, size)
                 progress.update()
-            np.save(out, faces, allow_pickle=False)
+            faces.flush()
+            del faces
     return np.load(file, mmap_mode="r", allow_pickle=False)

@@ -12,7 +12,7 @@ import pytest
 from scldm.data.media import client, read_audio
 from scldm.data.media.container import open_sound
 from scldm.data.media.limits import Refused
-from scldm.data.media.window import _cut, decode_audio
+from scldm.data.media.window import _whole_cut, decode_audio
 from tests import media
 
 
@@ -66,11 +66,11 @@ def test_the_window_equals_that_part_of_the_whole(
 @pytest.mark.parametrize("suffix", ["flac", "mp3", "mkv"])
 def test_where_seeking_fails_counting_finds_the_same_window(tmp_path: Path, suffix: str) -> None:
     path = media.coded(tmp_path / f"a.{suffix}", media.speech_like(20.0), 16_000)
-    sought = _cut(str(path), 19.0, 48_000, seek=True)
-    counted = _cut(str(path), 19.0, 48_000, seek=False)
+    sought = _whole_cut(str(path), 19.0, 48_000, seek=True)
+    counted = _whole_cut(str(path), 19.0, 48_000, seek=False)
     assert sought is not None and counted is not None
     assert np.abs(sought - counted).max() < 1e-5
-    assert _cut(str(path), 60.0, 48_000, seek=True) is None
+    assert _whole_cut(str(path), 60.0, 48_000, seek=True) is None
 
 
 def test_a_recording_without_a_stated_length_is_counted(

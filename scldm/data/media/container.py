@@ -34,7 +34,7 @@ def open_sound(path: str) -> Iterator[Sound]:
     with until_broken():
         container = av.open(f"file:{path}", options=OPTIONS, metadata_errors="replace")
     if container is None:
-        raise Refused(_unreadable(path))
+        raise Refused(unreadable(path))
     with container:
         if not container.streams.audio:
             raise Refused("has no audio stream")
@@ -54,7 +54,8 @@ def open_sound(path: str) -> Iterator[Sound]:
         yield Sound(container, stream, codec, _stated(container, stream, path), early)
 
 
-def _unreadable(path: str) -> str:
+def unreadable(path: str) -> str:
+    """Why a file could not be opened, judged by its first bytes."""
     with open(path, "rb") as file:
         start = file.read(12)
     marks = (b"RIFF", b"fLaC", b"OggS", b"ID3", b"\x1aE\xdf\xa3")

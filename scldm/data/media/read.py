@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +48,46 @@ def read_audio(path: str | Path, *, window: float | None = None) -> np.ndarray:
         raise ValueError(f"window must be above 0, at most {MOST_SECONDS} s: {window}")
     _, data = _ask("audio", path, window=window)
     return np.frombuffer(data, dtype=np.float32)
+
+
+def read_part(path: str | Path, start: float, seconds: float) -> np.ndarray:
+    """Read at most `seconds`, in (0, 600], of a recording from `start` seconds on, as `read_audio`
+    does; less where the recording ends sooner. InputError where nothing is left.
+    """
+    if start < 0 or not 0 < seconds <= MOST_SECONDS:
+        raise ValueError(f"from {start} s on {seconds} s: must be 0 or more, and up to "
+                         f"{MOST_SECONDS}")
+    _, data = _ask("part", path, start=start, seconds=seconds)
+    return np.frombuffer(data, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames of a video.
+
+    Attributes:
+        times: when each is shown, seconds from the beginning.
+        pixels: (n, height, width, 3) uint8, upright; the longer side at most 1280.
+        scale: pixels of the video that one of these is wide.
+    """
+
+    times: tuple[float, ...]
+    pixels: np.ndarray
+    scale: float
+
+
+def read_frames(path: str | Path, times: Sequence[float]) -> Frames:
+    """The frames that a video shows at rising times (seconds), turned as its metadata say.
+
+    Mp4, mkv and webm with AV1, H.263 to H.265, MJPEG, MPEG 1 to 4, VP8 or VP9 are read. There are
+    fewer frames than times where a frame is shown at two of them, or the video ends sooner.
+
+    Raises:
+        InputError: as `read_audio`; or there is no picture, or none at these times.
+    """
+    head, data = _ask("frames", path, times=list(times))
+    pixels = np.frombuffer(data, dtype=np.uint8).reshape(head["shape"])
+    return Frames(tuple(head["times"]), pixels, head["scale"])
 
 
 def read_image(path: str | Path) -> Image.Image:

@@ -10,7 +10,8 @@ from typing import Any, BinaryIO
 from scldm.data.media.limits import CPU_SECONDS, MEMORY, Refused
 from scldm.data.media.messages import HEAD, message
 from scldm.data.media.picture import decode_image
-from scldm.data.media.window import decode_audio
+from scldm.data.media.video import decode_frames
+from scldm.data.media.window import decode_audio, decode_part
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
@@ -34,6 +35,12 @@ def _answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
     try:
         if request["kind"] == "audio":
             return {}, decode_audio(request["path"], request["window"]).tobytes()
+        if request["kind"] == "part":
+            part = decode_part(request["path"], request["start"], request["seconds"])
+            return {}, part.tobytes()
+        if request["kind"] == "frames":
+            times, scale, frames = decode_frames(request["path"], request["times"])
+            return {"times": times, "scale": scale, "shape": frames.shape}, frames.tobytes()
         image = decode_image(request["path"])
         return {"size": image.size}, image.tobytes()
     except Refused as error:

@@ -29,6 +29,19 @@ def decode_audio(path: str, window: float | None) -> np.ndarray:
     return _clipped(audio)
 
 
+def decode_part(path: str, start: float, seconds: float) -> np.ndarray:
+    """(n,) float32 in [-1, 1] at 16 kHz: at most `seconds` from `start` on."""
+    begin, size = round(start * RATE), round(seconds * RATE)
+    audio = _cut(path, begin, size, seek=start > 1)
+    if audio is None and start > 1:  # where seeking fails, it is counted
+        audio = _cut(path, begin, size, seek=False)
+    if audio is None:
+        raise Refused("is damaged: more than a tenth of its sound cannot be decoded")
+    if not len(audio):
+        raise Refused(f"has no sound from {start:.1f} s on")
+    return _clipped(audio)
+
+
 def _clipped(audio: np.ndarray) -> np.ndarray:
     if not len(audio):
         raise Refused("holds no samples")
@@ -54,7 +67,7 @@ def _middle(path: str, size: int, stated: float | None) -> np.ndarray:
     """The centred window of a long recording, in memory that does not grow with its length."""
     audio = None
     if stated and _reaches(path, PRESENT * stated):
-        audio = _cut(path, stated, size, seek=True)
+        audio = _whole_cut(path, stated, size, seek=True)
     if audio is None:
         audio = _counted_middle(path, size)
     if audio is None:
@@ -79,24 +92,30 @@ def _counted_middle(path: str, size: int) -> np.ndarray | None:
     if sound.heard <= max(SHORT_SECONDS, size / RATE):
         with open_sound(path) as again:
             return _whole(again, MOST_SECONDS)
-    audio = _cut(path, sound.heard, size, seek=True)
-    return audio if audio is not None else _cut(path, sound.heard, size, seek=False)
+    audio = _whole_cut(path, sound.heard, size, seek=True)
+    return audio if audio is not None else _whole_cut(path, sound.heard, size, seek=False)
 
 
-def _cut(path: str, length: float, size: int, seek: bool) -> np.ndarray | None:
-    """The `size` samples in the middle of `length` seconds; None where they are not found.
+def _whole_cut(path: str, length: float, size: int, seek: bool) -> np.ndarray | None:
+    """The `size` samples in the middle of `length` seconds; None where not all are found."""
+    audio = _cut(path, max(0, round(length * RATE) - size) // 2, size, seek)
+    return audio if audio is not None and len(audio) == size else None
+
+
+def _cut(path: str, begin: int, size: int, seek: bool) -> np.ndarray | None:
+    """At most `size` samples from sample `begin` on; None where they are damaged or not found.
 
     Decoding starts on a whole second, at least one before the window: there the sample grids of
     every rate meet, so that the result equals the same stretch of the whole recording.
     """
-    begin = max(0, round(length * RATE) - size) // 2
     first, last = max(0, begin // RATE - 1), (begin + size) // RATE + 2
     with open_sound(path) as sound:
         if seek and not sound.seek(sound.origin + first - 0.5):
             return None
         parts = list(_at_16k(sound, _between(sound, first, last, seek)))
-        whole = sum(map(len, parts)) >= begin - first * RATE + size and not sound.damaged
-    return np.concatenate(parts)[begin - first * RATE :][:size] if whole else None
+    if sound.damaged or not parts:
+        return None
+    return np.concatenate(parts)[begin - first * RATE :][:size]
 
 
 def _between(sound: Sound, first: int, last: int, sought: bool) -> Iterator[np.ndarray]:

@@ -12,18 +12,15 @@ from PIL import Image
 
 from scldm.core.artifact import staged
 from scldm.core.errors import InputError
+from scldm.data import manifest
 from scldm.data.population.faces import LARGEST, SMALLEST, draw_face, landmarks
 from scldm.data.population.people import TRAITS, Person, person
 from scldm.data.population.voices import RATE, speak
 
 MANIFEST = "manifest.csv"
 SOURCE, LICENCE = "SCLDM synthetic population", "Apache-2.0"
-_POINTS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
-COLUMNS = (
-    "audio", "face", "person", "gender", "age_lo", "age_hi", "split", "crop", "source", "licence",
-    *(f"{point}_{axis}" for point in _POINTS for axis in "xy"),
-    "build", *(f"trait_{k}" for k in range(len(TRAITS))),
-)  # fmt: skip
+COLUMNS = (*manifest.COLUMNS, *manifest.POINTS, "build",
+           *(f"trait_{k}" for k in range(len(TRAITS))))  # fmt: skip
 
 
 def write_population(
@@ -120,8 +117,8 @@ def _rows(
         if k < photos:
             row["face"], row["crop"] = f"faces/{person.index:06d}_{k}.png", "ready"
             Image.fromarray(draw_face(person, k, size)).save(folder / str(row["face"]))
-            for point, (x, y) in zip(_POINTS, landmarks(person, k, size), strict=True):
-                row |= {f"{point}_x": f"{x:.2f}", f"{point}_y": f"{y:.2f}"}
+            points = np.asarray(landmarks(person, k, size)).ravel()
+            row |= {p: f"{x:.2f}" for p, x in zip(manifest.POINTS, points, strict=True)}
         if k < clips:
             row["audio"] = f"audio/{person.index:06d}_{k}.flac"
             soundfile.write(folder / str(row["audio"]), speak(person, k), RATE, subtype="PCM_16")

@@ -1,0 +1,66 @@
+"""Six-second windows of a recording in which somebody speaks, found by silero-vad."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from scldm.data.prepare.item import Recipe, Skip
+from scldm.data.spectrogram import RATE, SAMPLES
+
+STEP = RATE // 2  # samples between the windows that are compared
+
+
+@cache
+def _model() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its format is deprecated in torch
+        from silero_vad import load_silero_vad
+
+        return load_silero_vad()
+
+
+def spoken(audio: np.ndarray) -> np.ndarray:
+    """Where somebody speaks, (n,) bool, in audio (n,) float32 at 16 kHz."""
+    import torch
+    from silero_vad import get_speech_timestamps
+
+    mask = np.zeros(len(audio), dtype=bool)
+    for span in get_speech_timestamps(torch.from_numpy(audio.copy()), _model()):
+        mask[span["start"] : span["end"]] = True
+    return mask
+
+
+def windows(audio: np.ndarray, recipe: Recipe) -> list[int]:
+    """Starts, in samples, of the windows with most speech that do not overlap; rising.
+
+    A recording of less than six seconds is one window. Skip: too short, or no speech.
+    """
+    seconds = len(audio) / RATE
+    if seconds < recipe.speech:
+        raise Skip("too short", f"{seconds:.1f} s of sound")
+    heard = np.concatenate([[0], np.cumsum(spoken(audio))])
+    last = max(0, len(audio) - SAMPLES)
+    starts = np.array([*range(0, last, STEP), last])
+    amounts = heard[np.minimum(starts + SAMPLES, len(audio))] - heard[starts]
+    if amounts.max() < recipe.speech * RATE:
+        raise Skip("no speech", f"{amounts.max() / RATE:.1f} s at most in six seconds")
+    kept: list[int] = []
+    for index in np.argsort(-amounts, kind="stable"):
+        apart = all(abs(starts[index] - start) >= SAMPLES for start in kept)
+        if apart and amounts[index] >= recipe.speech * RATE and len(kept) < recipe.windows:
+            kept.append(int(starts[index]))
+    return sorted(kept)
+
+
+def flac(audio: np.ndarray) -> bytes:
+    """(n,) float32 in [-1, 1] as 16-bit FLAC."""
+    import soundfile
+
+    file = io.BytesIO()
+    soundfile.write(file, np.rint(audio * 32767).astype(np.int16), RATE, "PCM_16", format="FLAC")
+    return file.getvalue()
