@@ -27,11 +27,12 @@ def run_generate(args: argparse.Namespace) -> int:
     require_writable(args.out)
     from scldm.data.samples import open_samples
     from scldm.encoders.bundle import pick_device
-    from scldm.generation.controls import clips_of
+    from scldm.generation.clips import of_files, of_samples
     from scldm.generation.portraits import generate
     from scldm.generation.sources import Wish, open_source, spare_threads
 
-    clips = args.clips or clips_of(open_samples(args.manifest, args.split, "audio"))
+    listed = args.manifest and open_samples(args.manifest, args.split, "audio")
+    clips = of_samples(listed) if listed else of_files(args.clips)
     device = pick_device(args.device)
     began = time.perf_counter()
     source = open_source(args.checkpoint, device)
@@ -129,12 +130,13 @@ def run_controls(args: argparse.Namespace) -> int:
     require_writable(args.out)
     from scldm.data.samples import open_samples
     from scldm.encoders.bundle import pick_device
-    from scldm.generation.controls import clips_of, controls
+    from scldm.generation.clips import of_samples
+    from scldm.generation.controls import controls
     from scldm.generation.pipeline import SpeechToFacePipeline
     from scldm.generation.portraits import generate
     from scldm.generation.sources import Wish
 
-    clips = clips_of(open_samples(args.clips, args.split, "audio"))
+    clips = of_samples(open_samples(args.clips, args.split, "audio"))
     reference = open_samples(faces, "train", "face"), open_samples(args.clips, "train", "audio")
     device = pick_device(args.device)
     pipeline = SpeechToFacePipeline.from_pretrained(args.checkpoint).to(device)

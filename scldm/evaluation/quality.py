@@ -24,10 +24,15 @@ def kid(real: Tensor, made: Tensor) -> float:
     """Kernel distance between features (N, w) and (M, w): the mean over 50 subsets.
 
     Of a judge's features, not of Inception's: to be compared with nothing published.
+
+    Raises InputError for fewer than two rows of a kind.
     """
     from torchmetrics.image.kid import KernelInceptionDistance
 
     size = min(len(real), len(made), LARGEST_SUBSET)
+    if size < 2:
+        raise InputError("KID needs pictures of several people of each kind, also when some people "
+                         f"are left out; there are {len(real)} real and {len(made)} made")
     torch.manual_seed(0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel")  # it keeps features, which are small

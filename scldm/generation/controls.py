@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from scldm.core.errors import InputError
 from scldm.core.progress import Progress
 from scldm.core.seeding import numpy_generator
 from scldm.data.samples import Samples
@@ -63,12 +61,3 @@ def direct_bridge(
 def _some(count: int) -> list[int]:
     rng = numpy_generator(0, "controls")
     return sorted(rng.permutation(count)[:REFERENCE].tolist())
-
-
-def clips_of(samples: Samples) -> list[str]:
-    """Paths of the recordings of a manifest, each once, in its order."""
-    manifest = samples.manifest
-    rows = np.flatnonzero(manifest["audio"] != "")
-    if not len(rows):
-        raise InputError(f"{manifest.path}: no row has a recording")
-    return list(dict.fromkeys(str(manifest.file(int(row), "audio")) for row in rows))

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from scldm.core.artifact import staged, write_text
 from scldm.core.errors import InputError
+from scldm.generation.clips import Clip
 from scldm.generation.files import NOTICE, Portrait, free_stem, kept, marked, save_png
-from scldm.generation.pipeline import load_waveform
 from scldm.generation.sheet import Entry, draw_sheet
 from scldm.generation.sources import Source, Wish
 
@@ -33,7 +33,7 @@ class Heard:
 
 
 def generate(
-    source: Source, clips: Sequence[str], out: Path, wish: Wish, sheet: bool = True
+    source: Source, clips: Sequence[Clip], out: Path, wish: Wish, sheet: bool = True
 ) -> tuple[list[Portrait], list[str]]:
     """Write `out/<clip stem>/portrait_<k>.png`, `out/sheet.png` (of the first 40 clips) and
     `out/manifest.jsonl`. Portraits that are there, of the same sound and the same source, stay.
@@ -74,14 +74,13 @@ def generate(
     return made, bad
 
 
-def _hear(clips: Sequence[str], taken: set[str], bad: list[str]) -> list[Heard]:
+def _hear(clips: Sequence[Clip], taken: set[str], bad: list[str]) -> list[Heard]:
     """Clips that can be used; a line for each other goes to `bad` and is printed."""
     heard = []
     for clip in clips:
-        name = clip.encode(errors="backslashreplace").decode()  # a name that is not UTF-8
-        folder = free_stem(Path(name).stem, taken)
+        folder = free_stem(Path(clip.name).stem, taken)
         try:
-            heard.append(Heard(name, load_waveform(clip), folder))
+            heard.append(Heard(clip.name, clip.read(), folder))
         except InputError as error:
             bad.append(str(error))
             print(f"scldm: {error}", file=sys.stderr)

@@ -15,7 +15,7 @@ from scldm.diffusion.loop import train
 from scldm.encoders.bundle import encoder_facts
 from scldm.evaluation.command import Question, evaluate
 from scldm.generation.assemble import assemble
-from scldm.generation.controls import clips_of
+from scldm.generation.clips import of_samples
 from scldm.generation.pipeline import SpeechToFacePipeline
 from scldm.generation.portraits import generate
 from scldm.generation.sources import Diffusion, Wish
@@ -127,7 +127,7 @@ def draw(checkpoint: Path, variant: Variant, plan: Plan, folder: Path) -> None:
     """Portraits of the truth's clips; those that are there as they would be made stay."""
     source = Diffusion(SpeechToFacePipeline.from_pretrained(checkpoint))
     wish = check_wish(variant)
-    clips = clips_of(open_samples(plan.truth, plan.split, "audio"))
+    clips = of_samples(open_samples(plan.truth, plan.split, "audio"))
     _, bad = generate(source, clips, folder, wish, sheet=False)
     if bad:
         raise InputError(bad[0])

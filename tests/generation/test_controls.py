@@ -13,7 +13,8 @@ from PIL import Image
 from scldm.cli import main
 from scldm.core.errors import InputError
 from scldm.data.samples import open_samples
-from scldm.generation.controls import clips_of, direct_bridge
+from scldm.generation.clips import of_samples
+from scldm.generation.controls import direct_bridge
 from scldm.generation.pipeline import SpeechToFacePipeline
 
 
@@ -49,12 +50,12 @@ def test_controls_write_what_generate_writes(
     out = tmp_path / "controls"
     assert main(["controls", "--checkpoint", str(checkpoint), "--clips", str(population),
                  "--out", str(out)]) == 0  # fmt: skip
-    clips = clips_of(open_samples(population, "test", "audio"))
+    clips = of_samples(open_samples(population, "test", "audio"))
     faces = {}
     for name in ("mean-face", "direct-decode"):
         lines = (out / name / "manifest.jsonl").read_text().splitlines()
         facts = [json.loads(line) for line in lines]
-        assert [line["clip"] for line in facts] == clips
+        assert [line["clip"] for line in facts] == [clip.name for clip in clips]
         faces[name] = {Image.open(out / name / line["path"]).tobytes() for line in facts}
     assert len(faces["mean-face"]) == 1 and not faces["mean-face"] & faces["direct-decode"]
     said = capsys.readouterr().out.splitlines()
@@ -64,7 +65,7 @@ def test_controls_write_what_generate_writes(
 def test_generate_takes_a_manifest(checkpoint: Path, population: Path, tmp_path: Path) -> None:
     assert main(["generate", "--manifest", str(population), "--split", "val", "--portraits", "1",
                  "--checkpoint", str(checkpoint), "--out", str(tmp_path)]) == 0  # fmt: skip
-    clips = clips_of(open_samples(population, "val", "audio"))
+    clips = of_samples(open_samples(population, "val", "audio"))
     lines = (tmp_path / "manifest.jsonl").read_text().splitlines()
     assert len(lines) == len(clips) == len({json.loads(line)["path"] for line in lines})
 
@@ -82,4 +83,4 @@ def test_a_manifest_of_faces_has_no_clips(population: Path, tmp_path: Path) -> N
     samples = open_samples(population)
     samples.manifest.columns["audio"] = np.full(len(samples.manifest), "", dtype=object)
     with pytest.raises(InputError, match="no row has a recording"):
-        clips_of(samples)
+        of_samples(samples)

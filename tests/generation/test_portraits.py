@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from scldm.cli import main
+from scldm.generation.clips import of_files
 from scldm.generation.files import NOTICE, free_stem
 from scldm.generation.pipeline import SpeechToFacePipeline
 from scldm.generation.portraits import generate
@@ -94,7 +95,7 @@ def pictures(folder):
 
 def test_a_stopped_call_goes_on_where_it_was(checkpoint, clip, tmp_path, monkeypatch, capsys):
     """What is there of the same sound, source and wish stays; another is drawn anew."""
-    source, clips = open_source(checkpoint, torch.device("cpu")), [str(clip)] * 3
+    source, clips = open_source(checkpoint, torch.device("cpu")), of_files([str(clip)] * 3)
     out, drawn = tmp_path / "out", []
 
     def draw(waveforms, wish):

@@ -58,9 +58,10 @@ def windows(audio: np.ndarray, recipe: Recipe) -> list[int]:
 
 
 def flac(audio: np.ndarray) -> bytes:
-    """(n,) float32 in [-1, 1] as 16-bit FLAC."""
+    """(n,) float32 in [-1, 1] as 16-bit FLAC; what came from 16 bits stays as it was."""
     import soundfile
 
     file = io.BytesIO()
-    soundfile.write(file, np.rint(audio * 32767).astype(np.int16), RATE, "PCM_16", format="FLAC")
+    whole = np.rint(audio * 32768.0).clip(-32768, 32767).astype(np.int16)
+    soundfile.write(file, whole, RATE, "PCM_16", format="FLAC")
     return file.getvalue()
