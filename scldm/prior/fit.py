@@ -67,30 +67,60 @@ def encode(
     for start in range(0, len(order), batch):
         faces = np.stack([samples.face(int(i), size) for i in order[start : start + batch]])
         pixels = torch.from_numpy(faces).permute(0, 3, 1, 2).to(device)
-        yield encoder(to_unit(pixels)).double().cpu()
+        yield encoder(to_unit(pixels)).double().cpu().contiguous()
 
 
-def running_mean(batches: Iterable[Tensor], checkpoints: Sequence[int]) -> Fit:
-    """Mean over all latents, in constant memory, and Table 1 between successive checkpoints.
+class RunningMean:
+    """Mean of latents (...) float64 in constant memory, and where it stood on the way.
+
+    The sum carries its rounding errors along (Neumaier), so that the order of the latents changes
+    the mean by no more than its last digit.
 
     Args:
-        batches: latents (b, ...) float64.
-        checkpoints: increasing numbers of faces at which the mean is looked at.
+        checkpoints: increasing numbers of latents at which the mean is looked at, for Table 1.
     """
-    total, count, seen = None, 0, {}
-    for batch in batches:
+
+    def __init__(self, checkpoints: Sequence[int] = ()) -> None:
+        self.checkpoints, self.count = tuple(checkpoints), 0
+        self.total = self.lost = torch.zeros((), dtype=torch.float64)
+        self.seen: dict[int, Tensor] = {}
+
+    def add(self, batch: Tensor) -> None:
+        """Add latents (b, ...)."""
         for latent in batch:
-            total = latent.clone() if total is None else total.add_(latent)
-            count += 1
-            if count in checkpoints:
-                seen[count] = total / count
-    if total is None:
-        raise InputError("a prior needs at least one face")
-    pairs = [(a, b) for a, b in zip(checkpoints, checkpoints[1:], strict=False) if b in seen]
-    measured = [(a, b, (seen[a] - seen[b]).abs().sum().item()) for a, b in pairs]
-    c = convergence_constant(measured)
-    rows = tuple(Row(a, b, l1, c * (1 / a - 1 / b) ** 0.5) for a, b, l1 in measured)
-    return Fit(total / count, count, rows, c)
+            total = self.total + latent
+            less = self.total.abs() < latent.abs()
+            large = torch.where(less, latent, self.total)
+            small = torch.where(less, self.total, latent)
+            self.lost = self.lost + ((large - total) + small)
+            self.total, self.count = total, self.count + 1
+            if self.count in self.checkpoints:
+                self.seen[self.count] = self.mean()
+
+    def mean(self) -> Tensor:
+        """Of what was added; InputError before anything was."""
+        if not self.count:
+            raise InputError("a prior needs at least one face")
+        return (self.total + self.lost) / self.count
+
+    def state(self) -> dict[str, Tensor]:
+        """All that `restore` needs to go on to the same bits."""
+        seen = {f"seen.{n}": mean for n, mean in self.seen.items()}
+        return {"total": self.total, "lost": self.lost, "count": torch.tensor(self.count), **seen}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a `state`."""
+        self.total, self.lost, self.count = state["total"], state["lost"], int(state["count"])
+        self.seen = {int(k[5:]): mean for k, mean in state.items() if k.startswith("seen.")}
+
+    def fit(self) -> Fit:
+        """The prior and Table 1 between successive checkpoints."""
+        pairs = zip(self.checkpoints, self.checkpoints[1:], strict=False)
+        seen = self.seen
+        measured = [(a, b, (seen[a] - seen[b]).abs().sum().item()) for a, b in pairs if b in seen]
+        c = convergence_constant(measured)
+        rows = tuple(Row(a, b, l1, c * (1 / a - 1 / b) ** 0.5) for a, b, l1 in measured)
+        return Fit(self.mean(), self.count, rows, c)
 
 
 def convergence_constant(rows: Sequence[tuple[int, int, float]]) -> float:

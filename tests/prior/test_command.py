@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from scldm.data.samples import open_samples
 from scldm.encoders.bundle import load_encoders, save_encoders
 from scldm.prior.command import make_prior
 from scldm.prior.file import load_prior
-from scldm.prior.fit import balanced_order
+from scldm.prior.fit import balanced_order, encode
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,32 @@ def test_the_same_command_writes_the_same_bits(
     for file, seed in zip(files, (0, 0, 1), strict=True):
         make_prior(encoders, population, "train", 8, file, (), seed, "cpu")
     assert files[0].read_bytes() == files[1].read_bytes() != files[2].read_bytes()
+
+
+def test_a_stopped_call_goes_on_where_it_was(
+    encoders: Path, population: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Batches of two, a stand every four faces; stopped in the middle, then finished."""
+    monkeypatch.setattr("scldm.prior.command.SAVE", 4)
+    encoded: list[int] = []
+
+    def some(encoder: Any, samples: Any, order: Any, size: int) -> Iterator[torch.Tensor]:
+        encoded.append(len(order))
+        for n, batch in enumerate(encode(encoder, samples, order, size, 2)):
+            if len(encoded) == 2 and n == 3:
+                raise KeyboardInterrupt
+            yield batch
+
+    monkeypatch.setattr("scldm.prior.command.encode", some)
+    whole, parts = tmp_path / "whole.safetensors", tmp_path / "parts.safetensors"
+    make_prior(encoders, population, "train", 12, whole, (4, 12), 0, "cpu")
+    with pytest.raises(KeyboardInterrupt):
+        make_prior(encoders, population, "train", 12, parts, (4, 12), 0, "cpu")
+    assert not parts.exists()
+    make_prior(encoders, population, "train", 12, parts, (4, 12), 0, "cpu")
+    assert encoded == [12, 12, 8] and parts.read_bytes() == whole.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "parts.safetensors", "parts.table1.md", "whole.safetensors", "whole.table1.md"]
 
 
 @pytest.mark.parametrize(

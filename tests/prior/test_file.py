@@ -18,13 +18,14 @@ from scldm.prior.file import (
     save_prior,
     table1,
 )
-from scldm.prior.fit import Fit, running_mean
+from scldm.prior.fit import Fit
+from tests.prior.test_fit import fitted
 
 
 @pytest.fixture
 def fit() -> Fit:
     latents = torch.randn(20, 2, 3, 3, generator=torch.Generator().manual_seed(0)).double()
-    return running_mean([latents], (2, 10, 20))
+    return fitted([latents], (2, 10, 20))
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ def test_table1_has_a_prediction_beside_each_row(
 
 
 def test_without_rows_there_is_no_table(tmp_path: Path) -> None:
-    fit = running_mean([torch.ones(4, 2).double()], ())
+    fit = fitted([torch.ones(4, 2).double()], ())
     save_prior(tmp_path / "p.safetensors", fit, prior_facts(fit, "aaaa", "m", "s"))
     assert [file.name for file in tmp_path.iterdir()] == ["p.safetensors"]
     assert load_facts(tmp_path / "p.safetensors")["convergence"] == []

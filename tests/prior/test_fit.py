@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,17 @@ import torch
 
 from scldm.core.errors import InputError
 from scldm.data.manifest import Manifest
-from scldm.prior.fit import balanced_order, convergence_constant, encode, running_mean
+from scldm.prior.fit import Fit, RunningMean, balanced_order, convergence_constant, encode
 
 PAPER = [(100, 500, 11.86), (500, 1000, 5.21), (1000, 5000, 3.35), (5000, 10_000, 1.28),
          (10_000, 15_000, 0.67)]  # fmt: skip
+
+
+def fitted(batches: Iterable[torch.Tensor], checkpoints: Sequence[int] = ()) -> Fit:
+    mean = RunningMean(checkpoints)
+    for batch in batches:
+        mean.add(batch)
+    return mean.fit()
 
 
 def people(female: int, male: int, unknown: int = 0) -> Manifest:
@@ -26,7 +35,7 @@ def test_the_streaming_prior_is_the_plain_mean(batch: int) -> None:
     generator = torch.Generator().manual_seed(0)
     latents = 100 + torch.randn(100, 3, 2, 2, generator=generator).double()
     before = latents.clone()
-    fit = running_mean(latents.split(batch), (10, 30, 100))
+    fit = fitted(latents.split(batch), (10, 30, 100))
     assert fit.count == 100 and fit.mean.dtype == torch.float64
     torch.testing.assert_close(fit.mean, latents.mean(0), atol=1e-12, rtol=0)
     assert torch.equal(latents, before)
@@ -36,32 +45,41 @@ def test_the_streaming_prior_is_the_plain_mean(batch: int) -> None:
     assert [(row.n1, row.n2) for row in fit.rows] == [(10, 30), (30, 100)]
 
 
-def test_one_batch_is_held_at_a_time() -> None:
-    alive = 0
+def test_the_order_changes_the_mean_by_its_last_digit_at_most() -> None:
+    """Latents of very different sizes, whose plain sum depends on their order."""
+    generator = torch.Generator().manual_seed(1)
+    latents = torch.randn(4000, 6, generator=generator).double()
+    latents *= 10 ** (12 * torch.rand(4000, 1, generator=generator)).double()
+    means = [fitted([latents[torch.randperm(4000, generator=generator)]]).mean for _ in range(4)]
+    plain = [latents[torch.randperm(4000, generator=generator)].cumsum(0)[-1] for _ in range(4)]
+    assert any(not torch.equal(plain[0], other) for other in plain)
+    for other in means:
+        assert ((other - means[0]).abs() <= 2.3e-16 * means[0].abs()).all()
+    exact = [math.fsum(column) / 4000 for column in latents.T.tolist()]
+    torch.testing.assert_close(means[0], torch.tensor(exact, dtype=torch.float64), rtol=2.3e-16, atol=0)
 
-    class Batch(list[torch.Tensor]):
-        def __init__(self) -> None:
-            nonlocal alive
-            super().__init__(torch.ones(4, 2).double())
-            alive += 1
-            assert alive <= 2  # the old one goes when the new one has come
 
-        def __del__(self) -> None:
-            nonlocal alive
-            alive -= 1
-
-    assert running_mean((Batch() for _ in range(50)), ()).count == 200  # type: ignore[misc]
+def test_a_stopped_mean_goes_on_to_the_same_bits() -> None:
+    latents = torch.randn(100, 5, generator=torch.Generator().manual_seed(2)).double()
+    first, second = RunningMean((10, 60, 100)), RunningMean((10, 60, 100))
+    first.add(latents[:64])
+    second.restore({name: tensor.clone() for name, tensor in first.state().items()})
+    second.add(latents[64:])
+    whole = fitted(latents.split(8), (10, 60, 100))
+    assert torch.equal(second.fit().mean, whole.mean) and second.fit().rows == whole.rows
+    sizes = {name: tensor.numel() for name, tensor in second.state().items()}
+    assert sizes == {"total": 5, "lost": 5, "count": 1, "seen.10": 5, "seen.60": 5, "seen.100": 5}
 
 
 def test_no_face_is_no_prior() -> None:
     with pytest.raises(InputError, match="at least one face"):
-        running_mean([], ())
+        fitted([])
 
 
 def test_convergence_follows_the_square_root_law() -> None:
     generator = torch.Generator().manual_seed(0)
     latents = 3 + torch.randn(5000, 512, generator=generator, dtype=torch.float64)
-    fit = running_mean(latents.split(500), (100, 500, 1000, 5000))
+    fit = fitted(latents.split(500), (100, 500, 1000, 5000))
     assert fit.constant == pytest.approx(512 * (2 / np.pi) ** 0.5, rel=0.05)  # d E|N(0, 1)|
     for row in fit.rows:
         assert row.predicted == fit.constant * (1 / row.n1 - 1 / row.n2) ** 0.5
