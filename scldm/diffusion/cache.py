@@ -31,6 +31,10 @@ class Pick:
     clips: Tensor
     views: Tensor
 
+    def part(self, mine: slice) -> Pick:
+        """Some of them."""
+        return Pick(*(index[mine] for index in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class LatentCache:
@@ -57,7 +61,10 @@ class LatentCache:
 
     def draw(self, seed: int, step: int, count: int) -> tuple[Tensor, Tensor]:
         """(Z^f (count, C, s, s), Z^s (count, d)) of (seed, step), float32, as `pick` says."""
-        pick = self.pick(seed, step, count)
+        return self.take(self.pick(seed, step, count))
+
+    def take(self, pick: Pick) -> tuple[Tensor, Tensor]:
+        """(Z^f (count, C, s, s), Z^s (count, d)), float32, that `pick` names."""
         faces = self.faces[pick.faces, pick.sides]
         return faces.float(), self.speech[pick.clips, pick.views].float()
 

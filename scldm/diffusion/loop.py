@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,21 @@ def train(config: TrainConfig) -> Path:
     return Path(config.out) / "denoiser"
 
 
+@dataclass(frozen=True)
+class Share:
+    """What a process does of a step: the step itself is the same however many there are."""
+
+    rank: int
+    world: int
+
+    def of(self, count: int) -> slice:
+        """Its `count` rows of `world` times as many."""
+        return slice(self.rank * count, (self.rank + 1) * count)
+
+
+ALONE = Share(0, 1)
+
+
 class Training:
     """Denoiser, optimizer and averaged weights of stage 2, and one step of them.
 
@@ -113,14 +129,14 @@ class Training:
 
     def step(self, step: int) -> dict[str, float]:
         """One step on this process's share of the batch; its loss."""
-        config, rank, world = (
-            self.config, self.accelerator.process_index, self.accelerator.num_processes
+        config, share = self.config, Share(
+            self.accelerator.process_index, self.accelerator.num_processes
         )
-        pairs = self._draw(step * world + rank, config.batch // world // config.noises)
+        pairs = self._draw(step, share)
         z0, speech = (part.repeat_interleave(config.noises, dim=0) for part in pairs)
         loss = diffusion_loss(
             self.wrapped, self.path, config, z0 * self.scale, speech, self.shift,
-            torch_generator(config.seed, f"noise-{rank}", step), config.condition_dropout,
+            torch_generator(config.seed, "noise", step), config.condition_dropout, share,
         )
         require_finite(loss, step)
         factor = min(1, (step + 1) / config.warmup) * decay(config.decay, step / config.steps)
@@ -130,15 +146,18 @@ class Training:
         self.accelerator.backward(loss)
         self.adam.step()
         self.ema.step(self.denoiser.parameters())
-        return {"loss": loss.item()}
+        return {"loss": self.accelerator.reduce(loss.detach(), "mean").item()}
 
-    def _draw(self, step: int, count: int) -> tuple[Tensor, Tensor]:
+    def _draw(self, step: int, share: Share) -> tuple[Tensor, Tensor]:
+        """This process's (Z^f, Z^s) of the step's pairs."""
+        count = self.config.batch // self.config.noises // share.world
+        pick = self.cache.pick(self.config.seed, step, count * share.world)
+        mine = pick.part(share.of(count))
         if not self.listener:
-            return self.cache.draw(self.config.seed, step, count)
-        pick = self.cache.pick(self.config.seed, step, count)
-        faces = self.cache.faces[pick.faces, pick.sides]
+            return self.cache.take(mine)
+        faces = self.cache.faces[mine.faces, mine.sides]
         with self.accelerator.autocast():
-            return faces.float(), self.listener.hear(pick.clips, step)
+            return faces.float(), self.listener.hear(mine.clips, step * share.world + share.rank)
 
     @contextmanager
     def averaged(self) -> Iterator[Denoiser]:
@@ -151,13 +170,16 @@ class Training:
 
 def diffusion_loss(
     model: Any, path: NoisePath, config: TrainConfig, z0: Tensor, speech: Tensor,
-    shift: Tensor | None, generator: torch.Generator, dropout: float,
+    shift: Tensor | None, generator: torch.Generator, dropout: float, share: Share = ALONE,
 ) -> Tensor:
-    """L_LDM (seed 003, Eq. 6) of scaled latents z0 (B, C, s, s) and Z^s (B, d): ()."""
-    count, device = len(z0), z0.device
-    t = torch.randint(len(path.signal), (count,), generator=generator).to(device)
-    eps = torch.randn(z0.shape, generator=generator).to(device)
-    drop = (torch.rand(count, generator=generator) < dropout).to(device)
+    """L_LDM (seed 003, Eq. 6) of scaled latents z0 (B, C, s, s) and Z^s (B, d): ().
+
+    `share`: of a larger batch, whose times and noise `generator` draws.
+    """
+    mine, whole = share.of(len(z0)), share.world * len(z0)
+    t = torch.randint(len(path.signal), (whole,), generator=generator)[mine].to(z0.device)
+    eps = torch.randn((whole, *z0.shape[1:]), generator=generator)[mine].to(z0.device)
+    drop = (torch.rand(whole, generator=generator) < dropout)[mine].to(z0.device)
     z = path.add_noise(z0, eps, t)
     z = z if shift is None else z + shift  # Z^t* = Z^t + beta Z_prior (Eq. 2)
     said = model(z, t, speech, drop)

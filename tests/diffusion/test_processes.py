@@ -10,10 +10,37 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from scldm.core.artifact import check_hashes
+from scldm.diffusion.config import TrainConfig
+from scldm.diffusion.loop import train
 from tests.launch import ENVIRONMENT, differing, on_two_processes, state
+
+
+def losses(config: dict[str, Any]) -> np.ndarray:
+    events = EventAccumulator(str(Path(config["out"]) / "logs"))
+    events.Reload()
+    return np.array([scalar.value for scalar in events.Scalars("train/loss")])
+
+
+def test_two_processes_have_the_loss_curve_of_one(
+    tiny_train: dict[str, Any], latent_cache: Path, tmp_path: Path
+) -> None:
+    """The same global batches, whoever computes them; gradients differ by rounding."""
+    one, two = (
+        {**tiny_train, "out": str(tmp_path / name), "steps": 12, "log_every": 1}
+        for name in ("one", "two")
+    )
+    for config in (one, two):
+        shutil.copytree(latent_cache, Path(config["out"]) / "cache")
+    train(TrainConfig.model_validate(one))
+    subprocess.run(on_two_processes("train", two), env=ENVIRONMENT, check=True, timeout=900)
+    alone, shared = losses(one), losses(two)
+    assert len(alone) == 12 and np.ptp(alone) > 0.01
+    np.testing.assert_allclose(shared, alone, rtol=1e-3)
 
 
 @pytest.mark.full

@@ -55,8 +55,8 @@ def test_the_order_changes_the_mean_by_its_last_digit_at_most() -> None:
     assert any(not torch.equal(plain[0], other) for other in plain)
     for other in means:
         assert ((other - means[0]).abs() <= 2.3e-16 * means[0].abs()).all()
-    exact = [math.fsum(column) / 4000 for column in latents.T.tolist()]
-    torch.testing.assert_close(means[0], torch.tensor(exact, dtype=torch.float64), rtol=2.3e-16, atol=0)
+    exact = torch.tensor([math.fsum(x) / 4000 for x in latents.T.tolist()], dtype=torch.float64)
+    torch.testing.assert_close(means[0], exact, rtol=2.3e-16, atol=0)
 
 
 def test_a_stopped_mean_goes_on_to_the_same_bits() -> None:
