@@ -65,6 +65,8 @@ def test_info(workspace: Path) -> None:
 @pytest.mark.full
 def test_the_population_goes_through_all_stages_and_studies(workspace: Path) -> None:
     assert "data/population/manifest.csv" in run("population", workspace)
+    assert "300 of 300 clips in data/store" in run("prepare", workspace)
+    assert "people: 100" in run("data", workspace)
     assert "runs/population/pretrain/encoders" in run("pretrain", workspace)
     table = run("prior", workspace)
     assert "| 50 | 100 |" in table and "runs/population/prior.safetensors" in table

@@ -19,7 +19,9 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; returns the exit status: 0, or 2 where something given cannot be used."""
+    """Run a command; returns the exit status: 0, 2 where something given cannot be used, or 130
+    where the user stopped it.
+    """
     args = parser().parse_args(argv)
     # Threads of libgomp that spin long for each other slow a busy machine fifty-fold.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
@@ -30,6 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader left: scldm info … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        if args.debug:
+            raise
+        print("scldm: stopped", file=sys.stderr)
+        return 130
     except InputError as error:
         if args.debug:
             raise

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from scldm.core.errors import InputError
+from scldm.data.columns import StoredColumns
 from scldm.data.store import MANIFEST, is_store, require_finished
 
 SPLITS = ("train", "val", "test")
@@ -32,7 +33,7 @@ class Manifest:
     """Rows of a manifest; every column is an array of strings, empty where unknown."""
 
     path: Path
-    columns: dict[str, np.ndarray]
+    columns: dict[str, np.ndarray] | StoredColumns
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
@@ -50,6 +51,8 @@ class Manifest:
 
     def where(self, keep: np.ndarray) -> Manifest:
         """The rows for which the boolean (or index) array `keep` says so."""
+        if isinstance(self.columns, StoredColumns):
+            return Manifest(self.path, self.columns.where(keep))
         return Manifest(self.path, {name: col[keep] for name, col in self.columns.items()})
 
     def select(self, split: str | None = None, has: str | None = None) -> Manifest:
@@ -80,9 +83,12 @@ class Manifest:
     @cached_property
     def digest(self) -> str:
         """Sixteen hexadecimal digits that name these rows, whatever the file format."""
-        columns = sorted(self.columns.items())
-        text = "\n".join(f"{name}:" + "\x1f".join(map(str, cells)) for name, cells in columns)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        columns, digest = self.columns, hashlib.sha256()
+        for number, name in enumerate(sorted(columns)):
+            cells = columns.peek(name) if isinstance(columns, StoredColumns) else columns[name]
+            head = f"{name}:" if number == 0 else f"\n{name}:"
+            digest.update((head + "\x1f".join(map(str, cells))).encode())
+        return digest.hexdigest()[:16]
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -94,7 +100,7 @@ def read_manifest(path: str | Path) -> Manifest:
     path = Path(path)
     if is_store(path):
         require_finished(path)
-        path = path / MANIFEST
+        return Manifest(path / MANIFEST, _stored(path / MANIFEST))
     if not path.is_file():
         raise InputError(f"{path}: no such manifest")
     manifest = Manifest(path, _columns(path))
@@ -106,6 +112,16 @@ def read_manifest(path: str | Path) -> Manifest:
     _allow(manifest, "split", (*SPLITS, ""))
     _disjoint(manifest)
     return manifest
+
+
+def _stored(path: Path) -> StoredColumns:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return StoredColumns(path, tuple(parquet.read_schema(path).names))
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: missing or damaged: {str(error)[:100]}") from None
 
 
 def _columns(path: Path) -> dict[str, np.ndarray]:

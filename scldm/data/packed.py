@@ -11,7 +11,7 @@ from PIL import Image
 
 from scldm.core.errors import InputError
 from scldm.data.faces import align, find_landmarks
-from scldm.data.manifest import Manifest
+from scldm.data.manifest import POINTS, Manifest
 from scldm.data.media import check_speech
 from scldm.data.spectrogram import RATE
 from scldm.data.store import shard_file
@@ -26,14 +26,16 @@ class Packed:
 
     def face(self, row: int, size: int) -> np.ndarray:
         name = self._name(row, "face")
-        data = self._bytes(row, "face_bytes", name)
+        data = self._cell(row, "face_bytes") or b""
         try:
             with Image.open(io.BytesIO(data), formats=["JPEG"]) as file:
                 image = file.convert("RGB")
         except (OSError, SyntaxError, ValueError) as error:
             raise InputError(f"{name}: damaged: {error}") from None
-        points = self.manifest.where(np.array([row])).landmarks()[0]
-        if np.isnan(points).any():
+        told = [str(self._cell(row, point)) for point in POINTS]
+        if all(told):
+            points = np.array(told, dtype=float).reshape(-1, 2)
+        else:
             points = find_landmarks(image, name)
         return align(image, points, size, name)
 
@@ -42,7 +44,7 @@ class Packed:
 
         name = self._name(row, "audio")
         try:
-            data = io.BytesIO(self._bytes(row, "audio_bytes", name))
+            data = io.BytesIO(self._cell(row, "audio_bytes") or b"")
             audio, rate = soundfile.read(data, dtype="float32")
         except soundfile.LibsndfileError as error:
             raise InputError(f"{name}: damaged: {error}") from None
@@ -54,7 +56,7 @@ class Packed:
     def _name(self, row: int, column: str) -> str:
         return str(self.manifest.file(row, column))
 
-    def _bytes(self, row: int, column: str, name: str) -> bytes:
+    def _cell(self, row: int, column: str) -> Any:
         import pyarrow as pa
 
         number = int(self.manifest["shard"][row])
@@ -62,12 +64,9 @@ class Packed:
         try:
             if number not in self._open:
                 self._open[number] = pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
-            value = self._open[number].column(column)[int(self.manifest["row"][row])].as_py()
+            return self._open[number].column(column)[int(self.manifest["row"][row])].as_py()
         except (OSError, pa.ArrowException, KeyError, IndexError) as error:
             raise InputError(f"{path}: missing or damaged: {str(error)[:100]}") from None
-        if value is None:
-            raise InputError(f"{name}: nothing there")
-        return bytes(value)
 
     def __getstate__(self) -> dict[str, Any]:  # another process maps the files itself
         return {"manifest": self.manifest, "_open": {}}

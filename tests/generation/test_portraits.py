@@ -124,6 +124,16 @@ def test_a_stopped_call_goes_on_where_it_was(checkpoint, clip, tmp_path, monkeyp
     assert len(generate(source, clips[:1], out, Wish(2, seed=1), sheet=False)[0]) == 2
 
 
+def test_a_user_who_stops_gets_a_line(checkpoint, clip, tmp_path, monkeypatch, capsys):
+    def stop(*words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("scldm.generation.sources.Diffusion.draw", stop)
+    assert main(["generate", str(clip), "--checkpoint", str(checkpoint), "--out",
+                 str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "scldm: stopped"
+
+
 @pytest.mark.parametrize("sampler", ["dpmsolver++", "ddpm"])
 def test_portraits_drawn_together_are_those_drawn_alone(sampler, checkpoint, clip):
     pipeline = SpeechToFacePipeline.from_pretrained(checkpoint)

@@ -209,6 +209,11 @@ def test_a_store_is_read_as_loose_files_are(
     loose, packed = open_samples(population), open_samples(tmp_path / "store")
     for column in ("person", "gender", "age_lo", "split", "trait_0"):
         assert list(loose.manifest[column]) == list(packed.manifest[column])
+    women = packed.manifest["gender"] == "F"  # columns are read when asked for, whatever is left
+    some = packed.manifest.where(women).where(np.array([3, 1]))
+    assert list(some["age_lo"]) == list(packed.manifest["age_lo"][women][[3, 1]])
+    assert list(some["nothing"]) == ["", ""] and len(some) == 2
+    assert some.digest != packed.manifest.digest == open_samples(tmp_path / "store").manifest.digest
     for row in (0, 17):
         assert np.array_equal(loose.speech(row), packed.speech(row))
         one, other = (s.face(row, 48).astype(float) for s in (loose, packed))
