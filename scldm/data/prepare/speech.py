@@ -36,7 +36,7 @@ def spoken(audio: np.ndarray) -> np.ndarray:
 
 
 def windows(audio: np.ndarray, recipe: Recipe) -> list[int]:
-    """Starts, in samples, of the windows with most speech that do not overlap; rising.
+    """Starts, in samples, of windows that do not overlap and hold most speech together; rising.
 
     A recording of less than six seconds is one window. Skip: too short, or no speech.
     """
@@ -49,12 +49,25 @@ def windows(audio: np.ndarray, recipe: Recipe) -> list[int]:
     amounts = heard[np.minimum(starts + SAMPLES, len(audio))] - heard[starts]
     if amounts.max() < recipe.speech * RATE:
         raise Skip("no speech", f"{amounts.max() / RATE:.1f} s at most in six seconds")
-    kept: list[int] = []
-    for index in np.argsort(-amounts, kind="stable"):
-        apart = all(abs(starts[index] - start) >= SAMPLES for start in kept)
-        if apart and amounts[index] >= recipe.speech * RATE and len(kept) < recipe.windows:
-            kept.append(int(starts[index]))
-    return sorted(kept)
+    enough = amounts >= recipe.speech * RATE
+    return _most(starts[enough], amounts[enough], recipe.windows)
+
+
+def _most(starts: np.ndarray, amounts: np.ndarray, most: int) -> list[int]:
+    """Of windows at rising `starts` those with the largest sum of `amounts`, at most `most`."""
+    after = np.searchsorted(starts, starts + SAMPLES)
+    best = np.zeros((len(starts) + 1, most + 1), dtype=np.int64)  # from a window on, so many
+    for i in reversed(range(len(starts))):
+        best[i] = best[i + 1]
+        best[i, 1:] = np.maximum(best[i, 1:], amounts[i] + best[after[i], :-1])
+    kept, i, left = [], 0, most
+    while left and best[i, left]:
+        if best[i, left] > best[i + 1, left]:
+            kept.append(int(starts[i]))
+            i, left = int(after[i]), left - 1
+        else:
+            i += 1
+    return kept
 
 
 def flac(audio: np.ndarray) -> bytes:
