@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
 from torch.utils.tensorboard import SummaryWriter
 from torchvision.utils import make_grid
 
@@ -30,13 +31,14 @@ from scldm.encoders.face import FaceDecoder
 class Judging(nn.Sequential):
     """Convolutions of stride 2 and a linear layer: faces (B, 3, S, S) -> logits (B, outputs).
 
-    The discriminator (one output) and the classifier of identities are of this shape.
+    The discriminator (one output) and the classifier of identities are of this shape. Spectral
+    normalisation (Miyato et al., 2018) keeps them from being pleased by textures no face has.
     """
 
     def __init__(self, widths: Sequence[int], side: int, outputs: int) -> None:
         layers: list[nn.Module] = []
         for a, b in zip((3, *widths[:-1]), widths, strict=True):
-            layers += [nn.Conv2d(a, b, 4, 2, 1), nn.LeakyReLU(0.2)]
+            layers += [spectral_norm(nn.Conv2d(a, b, 4, 2, 1)), nn.LeakyReLU(0.2)]
         left = side // 2 ** len(widths)
         super().__init__(*layers, nn.Flatten(), nn.Linear(widths[-1] * left**2, outputs))
 

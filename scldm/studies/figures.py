@@ -31,7 +31,7 @@ def draw_axis(folder: Path, path: Path) -> None:
             axes.errorbar(x, values[0], yerr=spread, fmt="o-", capsize=3, label=line or None)
         least = min(v["value"] for v in study["variants"] if v["value"])
         axes.set_xscale("symlog", linthresh=least)
-        axes.set_xlabel(study["axis"], fontsize=8)
+        axes.set_xlabel(study["axis"].rpartition(".")[2], fontsize=8)
         axes.set_ylabel(PANELS[name], fontsize=8)
         axes.tick_params(labelsize=8)
         if study["variants"][0]["line"]:

@@ -29,7 +29,8 @@ def values(tiny: dict[str, Any], cache: Path, tmp_path: Path) -> Callable[..., d
 
     def make(name: str, **more: Any) -> dict[str, Any]:
         shutil.copytree(cache, tmp_path / name / "cache")
-        return {"out": str(tmp_path / name), "data": tiny["data"], "speech": tiny["speech"], **more}
+        return {"out": str(tmp_path / name), "data": tiny["data"], "speech": tiny["speech"],
+                "precision": "no", **more}
 
     return make
 
