@@ -45,8 +45,8 @@ def run_prepare(args: argparse.Namespace) -> int:
                               "videos": sources.videos, "manifest": sources.table}
     source = makers[args.kind](*args.paths)
     with backend(args.dask):
-        totals = prepare(source, recipe, args.out, args.jobs, str(pick_device(args.device)),
-                         args.strict)
+        jobs = -1 if args.dask else args.jobs  # all that the cluster has
+        totals = prepare(source, recipe, args.out, jobs, str(pick_device(args.device)), args.strict)
     skipped = {reason: n for reason, n in totals.most_common() if reason != "used"}
     reasons = ", ".join(f"{n} {reason}" for reason, n in skipped.items())
     print(f"{totals['used']} of {totals.total()} clips in {args.out}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from scldm.data.manifest import POINTS
 from scldm.data.media import check_speech, read_audio, read_frames, read_image, read_part
 from scldm.data.prepare import face, speech
 from scldm.data.prepare.item import Item, Recipe, Skip
+from scldm.data.prepare.sources.files import printable
 from scldm.data.spectrogram import RATE, SAMPLES
 
 Span = tuple[float, float]
@@ -63,7 +65,8 @@ def split_of(item: Item) -> str:
     Where the source knows only train and test, a tenth of its training people validate.
     """
     own = item.facts.get("split", "")
-    share = int.from_bytes(hashlib.sha256(item.person.encode()).digest()[:8]) / 2**64
+    who = hashlib.sha256((item.person or item.key).encode()).digest()
+    share = int.from_bytes(who[:8]) / 2**64
     if own == "train" and item.facts.get("source", "").startswith("VoxCeleb"):
         return "val" if 0.8 <= share < 0.9 else "train"
     return own or next(split for split, most in SPLITS if share < most)
@@ -80,7 +83,7 @@ def _hear(item: Item, recipe: Recipe) -> tuple[list[tuple[float, bytes]], list[S
             audio = _from_the_beginning(item, long)
         check_speech(audio, item.sound)
     except InputError as error:
-        raise Skip(_reason(str(error)), _detail(str(error), str(item.sound))) from None
+        raise _skip(error, item.sound) from None
     found = speech.windows(audio, recipe)
     heard = [(item.start + a / RATE, speech.flac(audio[a : a + SAMPLES])) for a in found]
     ends = [min(len(audio), a + SAMPLES) / RATE for a in found]
@@ -99,9 +102,7 @@ def _from_the_beginning(item: Item, long: float) -> np.ndarray:
     return read_part(item.sound, 0.0, long)
 
 
-def _watch(
-    item: Item, spans: Sequence[Span], recipe: Recipe, device: str
-) -> list[Seen]:
+def _watch(item: Item, spans: Sequence[Span], recipe: Recipe, device: str) -> list[Seen]:
     """The surest faces of frames spread evenly over the windows of speech, by time."""
     assert item.film
     total = sum(end - start for start, end in spans)
@@ -109,7 +110,7 @@ def _watch(
     try:
         frames = read_frames(item.film, [_at(spans, share) for share in shares])
     except InputError as error:
-        raise Skip(_reason(str(error)), _detail(str(error), str(item.film))) from None
+        raise _skip(error, item.film) from None
     found = face.find_faces(frames.pixels, device)
     seen = []
     skips = []
@@ -147,12 +148,12 @@ def _look(item: Item, recipe: Recipe, device: str) -> list[Seen]:
                 found = face.find_faces(pixels[None], device)[0]
                 chosen, why = face.choose(found, pixels.shape[1::-1], item.at, recipe)
         except InputError as error:
-            skips.append(Skip(_reason(str(error)), _detail(str(error), str(path))))
+            skips.append(_skip(error, path))
             continue
         except Skip as skip:
             skips.append(skip)
             continue
-        seen.append(_seen(pixels, chosen, why, recipe, 1.0, {"picture": path.name}))
+        seen.append(_seen(pixels, chosen, why, recipe, 1.0, {"picture": printable(path.name)}))
     return _best(seen, skips, recipe)
 
 
@@ -192,6 +193,9 @@ def _reason(text: str) -> str:
     return "cannot be decoded"
 
 
-def _detail(text: str, path: str) -> str:
-    """An error without the name that stands before it: the store knows no outer paths."""
-    return text.split(": ", 1)[1] if ": " in text else text
+def _skip(error: InputError, path: Path) -> Skip:
+    """A failure to read a file as a Skip, without the file's name: a store knows no outer paths."""
+    text = str(error)
+    for name in (str(path), ascii(str(path))):
+        text = text.removeprefix(f"{name}: ")
+    return Skip(_reason(text), text)

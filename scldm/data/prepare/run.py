@@ -87,7 +87,7 @@ def _told(item: Item) -> str:
     """What decides what becomes of a clip; of its files the names and sizes."""
     paths = [path for path in (item.sound, item.film, *item.pictures) if path]
     files = [(path.name.encode(errors="backslashreplace").decode(), _size(path)) for path in paths]
-    part = (item.start, item.end, item.at, item.paired)
+    part = (item.start, item.end, item.at, item.points, item.paired)
     return json.dumps([item.key, item.person, part, sorted(item.facts.items()), files])
 
 
@@ -108,9 +108,8 @@ def _begin(store: Path, plan: dict[str, Any]) -> None:
         write_json(known, plan)
     there = read_json(known)
     if there.get("format") != FORMAT:
-        require = there.get("format")
-        raise InputError(f"{store}: a store of format {require}, and this scldm writes format "
-                         f"{FORMAT}; install another one, or choose another folder")
+        raise InputError(f"{store}: a store of format {there.get('format')}, and this scldm writes "
+                         f"format {FORMAT}; install another one, or choose another folder")
     changed = [name for name, value in plan.items() if there.get(name) != value]
     if changed:
         what = {"digest": "clips", "clips": "clips"}.get(changed[0], changed[0])

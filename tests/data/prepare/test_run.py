@@ -191,7 +191,7 @@ def test_a_cluster_writes_the_same_bytes_and_outlives_a_worker(
                     os.kill(victim, signal.SIGKILL)
                 yield item
 
-        prepare(replace(source, items=items), RECIPE, store, jobs=3)
+        prepare(replace(source, items=items), RECIPE, store, jobs=-1)
     assert tree(store) == wanted
 
 
