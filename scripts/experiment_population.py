@@ -23,7 +23,8 @@ JUDGE, OUTPUTS = RUNS / "judge" / "network", Path("outputs/population")
 RESULTS = Path("docs/results/population")
 BASELINES = {"speech2face": "speech2face", "wen": "gan", "wav2pix": "gan"}
 STUDIES = ("beta", "components", "guidance", "steps", "tokens", "path")
-KEPT = ("metrics.json", "table.md", "distances.png", "retrieval.png", "axis.png", "portraits.png")
+KEPT = ("metrics.json", "table.md", "axis.png")
+PICTURES = ("distances.png", "retrieval.png", "portraits.png")  # of the comparison
 
 
 def scldm(*words: str, unless: Path | None = None) -> None:
@@ -49,9 +50,9 @@ def train_judge() -> None:
         write_hashes(part)
 
 
-def keep(folder: Path, name: str) -> None:
+def keep(folder: Path, name: str, *pictures: str) -> None:
     """Copy what a reader wants to see of a study to docs/results."""
-    for file in KEPT:
+    for file in (*KEPT, *pictures):
         if (folder / file).exists():
             with staged(RESULTS / name / file) as part:
                 shutil.copy(folder / file, part)
@@ -82,13 +83,13 @@ def main() -> None:
     comparison = OUTPUTS / "comparison"
     scldm("evaluate", "--portraits", *map(str, folders), "--truth", str(MANIFEST), "--faces",
           str(MANIFEST), "--judge", str(JUDGE), "--out", str(comparison))
-    keep(comparison, "comparison")
+    keep(comparison, "comparison", *PICTURES)
     tables = {1: prior, 2: comparison / "metrics.json"}
     for study in args.studies:
         folder = OUTPUTS / study
         scldm("ablate", study, "configs/population-train.yaml", "--judge", str(JUDGE), "--out",
               str(folder))
-        keep(folder, study)
+        keep(folder, study, *(["portraits.png"] if study in ("beta", "path", "components") else []))
         if study == "components":
             tables[4] = folder / "metrics.json"
     for number, source in tables.items():

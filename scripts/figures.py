@@ -15,6 +15,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from marks import put
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -62,12 +63,8 @@ def draw_training(runs: Path) -> Figure:
 def put_tables(readme: str) -> str:
     """The README with what was measured between its marks."""
     for name, files in MEASURED.items():
-        mark, end = f"<!-- {name}: by scripts/figures.py -->\n", "<!-- end -->"
-        before, found, rest = readme.partition(mark)
-        if not found or end not in rest:
-            raise SystemExit(f"README.md: no place marked for {name}")
         tables = "\n".join(file.read_text() for file in files)
-        readme = before + mark + tables + rest[rest.index(end) :]
+        readme = put(readme, name, "figures.py", tables)
     return readme
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 
 from scldm.core.artifact import read_json, staged
 
@@ -29,8 +30,10 @@ def draw_axis(folder: Path, path: Path) -> None:
             spread = np.abs(values[1:] - values[0])
             x = [v["value"] for v in mine]
             axes.errorbar(x, values[0], yerr=spread, fmt="o-", capsize=3, label=line or None)
-        least = min(v["value"] for v in study["variants"] if v["value"])
-        axes.set_xscale("symlog", linthresh=least)
+        ticks = sorted({v["value"] for v in study["variants"]})
+        axes.set_xscale("symlog", linthresh=min(x for x in ticks if x))
+        axes.set_xticks(ticks, [f"{x:g}" for x in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.set_xlabel(study["axis"].rpartition(".")[2], fontsize=8)
         axes.set_ylabel(PANELS[name], fontsize=8)
         axes.tick_params(labelsize=8)
