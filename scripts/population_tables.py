@@ -16,14 +16,14 @@ from marks import put
 from scldm.core.artifact import write_text
 
 RESULTS, PAGE = Path("docs/results/population"), Path("docs/population.md")
-COLUMNS = ("cos", "cos, variance of three", "R@10", "gender", "KID")
-HEAD = "cos, degrees | its variance of three | R@10 of 200 | gender | KID |\n"
+COLUMNS = {"cos": "cos, degrees", "cos, variance of three": "its variance of three",
+           "R@10": "R@10 of 200", "gender": "gender", "KID": "KID"}  # fmt: skip
 
 
-def row(name: str, values: dict[str, Any]) -> str:
+def row(name: str, values: dict[str, Any], columns: list[str]) -> str:
     """One line of figures with their intervals; a dash where something was not measured."""
     cells = []
-    for column in COLUMNS:
+    for column in columns:
         found = values.get(column)
         digits = 1 if column.startswith("cos") else 3 if column in ("R@10", "gender") else 1
         cells.append("–" if not found else "{:.{d}f} [{:.{d}f}, {:.{d}f}]".format(
@@ -33,13 +33,15 @@ def row(name: str, values: dict[str, Any]) -> str:
 
 def table(study: str, first: str) -> str:
     """All methods of a study; of the shuffled controls those of SCLDM alone."""
+    single = study == "comparison"  # most methods draw one portrait a clip
+    columns = [name for name in COLUMNS if not (single and "variance" in name)]
     methods = json.loads((RESULTS / study / "metrics.json").read_text())["methods"]
     rows = [
-        row(name, values) for name, values in methods.items()
+        row(name, values, columns) for name, values in methods.items()
         if "cos" in values and ("shuffled" not in name or name.startswith("scldm"))
     ]
-    rule = "|---|" + "---|" * len(COLUMNS) + "\n"
-    return f"| {first} | {HEAD}{rule}" + "".join(rows)
+    head = " | ".join([first, *(COLUMNS[name] for name in columns)])
+    return f"| {head} |\n" + "|---|" + "---|" * len(columns) + "\n" + "".join(rows)
 
 
 def main() -> None:
