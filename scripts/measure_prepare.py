@@ -2,8 +2,8 @@
 
     python scripts/measure_prepare.py --films my/videos --out docs/results/data
 
-Takes the videos of a folder, and the same under 4, 16 and 64 names; writes prepare.md: clips a second
-of one process and of two, the parts' share, and the peak memory, which should not grow.
+Takes the videos of a folder, and the same under 4, 16 and 64 names; writes prepare.md: clips a
+second of one process and of two, the parts' share, and the peak memory, which should not grow.
 """
 
 from __future__ import annotations
