@@ -79,18 +79,18 @@ def train(config: TrainConfig) -> Path:
 
 
 @dataclass(frozen=True)
-class Share:
-    """What a process does of a step: the step itself is the same however many there are."""
+class Process:
+    """One of `world` processes, which share a step: the step is the same however many there are."""
 
     rank: int
     world: int
 
-    def of(self, count: int) -> slice:
+    def share(self, count: int) -> slice:
         """Its `count` rows of `world` times as many."""
         return slice(self.rank * count, (self.rank + 1) * count)
 
 
-ALONE = Share(0, 1)
+ALONE = Process(0, 1)
 
 
 class Training:
@@ -129,14 +129,14 @@ class Training:
 
     def step(self, step: int) -> dict[str, float]:
         """One step on this process's share of the batch; its loss."""
-        config, share = self.config, Share(
+        config, process = self.config, Process(
             self.accelerator.process_index, self.accelerator.num_processes
         )
-        pairs = self._draw(step, share)
+        pairs = self._draw(step, process)
         z0, speech = (part.repeat_interleave(config.noises, dim=0) for part in pairs)
         loss = diffusion_loss(
             self.wrapped, self.path, config, z0 * self.scale, speech, self.shift,
-            torch_generator(config.seed, "noise", step), config.condition_dropout, share,
+            torch_generator(config.seed, "noise", step), config.condition_dropout, process,
         )
         require_finite(loss, step)
         factor = min(1, (step + 1) / config.warmup) * decay(config.decay, step / config.steps)
@@ -148,16 +148,17 @@ class Training:
         self.ema.step(self.denoiser.parameters())
         return {"loss": self.accelerator.reduce(loss.detach(), "mean").item()}
 
-    def _draw(self, step: int, share: Share) -> tuple[Tensor, Tensor]:
+    def _draw(self, step: int, process: Process) -> tuple[Tensor, Tensor]:
         """This process's (Z^f, Z^s) of the step's pairs."""
-        count = self.config.batch // self.config.noises // share.world
-        pick = self.cache.pick(self.config.seed, step, count * share.world)
-        mine = pick.part(share.of(count))
+        count = self.config.batch // self.config.noises // process.world
+        pick = self.cache.pick(self.config.seed, step, count * process.world)
+        mine = pick.part(process.share(count))
         if not self.listener:
             return self.cache.take(mine)
         faces = self.cache.faces[mine.faces, mine.sides]
         with self.accelerator.autocast():
-            return faces.float(), self.listener.hear(mine.clips, step * share.world + share.rank)
+            number = step * process.world + process.rank
+            return faces.float(), self.listener.hear(mine.clips, number)
 
     @contextmanager
     def averaged(self) -> Iterator[Denoiser]:
@@ -170,13 +171,13 @@ class Training:
 
 def diffusion_loss(
     model: Any, path: NoisePath, config: TrainConfig, z0: Tensor, speech: Tensor,
-    shift: Tensor | None, generator: torch.Generator, dropout: float, share: Share = ALONE,
+    shift: Tensor | None, generator: torch.Generator, dropout: float, process: Process = ALONE,
 ) -> Tensor:
     """L_LDM (seed 003, Eq. 6) of scaled latents z0 (B, C, s, s) and Z^s (B, d): ().
 
-    `share`: of a larger batch, whose times and noise `generator` draws.
+    `process`: whose share of a larger batch it is; `generator` draws times and noise of the whole.
     """
-    mine, whole = share.of(len(z0)), share.world * len(z0)
+    mine, whole = process.share(len(z0)), process.world * len(z0)
     t = torch.randint(len(path.signal), (whole,), generator=generator)[mine].to(z0.device)
     eps = torch.randn((whole, *z0.shape[1:]), generator=generator)[mine].to(z0.device)
     drop = (torch.rand(whole, generator=generator) < dropout)[mine].to(z0.device)
