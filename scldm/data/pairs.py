@@ -218,10 +218,14 @@ def batches(
     data = _Steps(pairs, seed, count, extra, steps.stop)
     loader = DataLoader(data, batch_size=None, sampler=steps, num_workers=workers,
                    worker_init_fn=_deaf if workers else None)
-    for batch in loader:
-        if isinstance(batch, InputError):
-            raise batch
-        yield batch
+    iterator = iter(loader)
+    try:
+        for batch in iterator:
+            if isinstance(batch, InputError):
+                raise batch
+            yield batch
+    finally:  # not left to the exit, which ends workers by a signal that these do not hear
+        getattr(iterator, "_shutdown_workers", lambda: None)()
 
 
 def _deaf(worker: int) -> None:
