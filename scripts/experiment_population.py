@@ -4,7 +4,8 @@
 
 Makes a population of 1,000 people, trains a judge that names the training people, SCLDM, three
 baselines and every variant of configs/ablations on it, and writes tables and figures to
-docs/results/population. About three hours on two cores; resumes by the same command.
+docs/results/population. Several hours on two cores, most of them for Table 4; resumes by the
+same command.
 """
 
 from __future__ import annotations

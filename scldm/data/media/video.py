@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 
 from scldm.data.media.container import OPTIONS, unreadable
 from scldm.data.media.limits import MOST_PIXELS, Refused
@@ -32,7 +33,8 @@ def decode_frames(
     if container is None:
         raise Refused(unreadable(path))
     with container:
-        pictures = [s for s in container.streams.video if not s.disposition & 1024]  # no cover art
+        pictures = [s for s in container.streams.video
+                    if not s.disposition & Disposition.attached_pic]  # fmt: skip
         if not pictures:
             raise Refused("has no picture")
         if pictures[0].codec_context is None:

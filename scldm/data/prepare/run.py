@@ -19,7 +19,7 @@ from scldm.core.errors import InputError
 from scldm.core.progress import Progress
 from scldm.data.prepare.item import Item, Recipe, Source
 from scldm.data.prepare.shards import Report, make_shard, read_report, text_columns
-from scldm.data.store import FORMAT, MANIFEST, require_finished, shard_file
+from scldm.data.store import FORMAT, MANIFEST, shard_file
 
 
 def prepare(
@@ -46,9 +46,10 @@ def prepare(
         with Progress("preparing", plan["clips"]) as bar:
             for report in _reports(source, recipe, store, jobs, device):
                 for key, reason, detail in report.skipped:
-                    print(f"skipped {key}: {reason}{detail and ': '}{detail}", file=sys.stderr)
+                    told = f"{key}: {reason}{detail and ': '}{detail}"
                     if strict:
-                        raise InputError(f"{key}: {reason}{detail and ': '}{detail}")
+                        raise InputError(told)
+                    print(f"skipped {told}", file=sys.stderr)
                 totals.update(["used"] * len(report.used))
                 totals.update(reason for _, reason, _ in report.skipped)
                 bar.update(len(report.used) + len(report.skipped))
@@ -112,7 +113,7 @@ def _begin(store: Path, plan: dict[str, Any]) -> None:
                          f"format {FORMAT}; install another one, or choose another folder")
     changed = [name for name, value in plan.items() if there.get(name) != value]
     if changed:
-        what = {"digest": "clips", "clips": "clips"}.get(changed[0], changed[0])
+        what = {"digest": "clips"}.get(changed[0], changed[0])
         raise InputError(f"{store}: holds a store of other {what}; choose another folder")
 
 
@@ -175,4 +176,3 @@ def _finish(
         "used": totals["used"],
         "skipped": {key: totals[key] for key in sorted(totals) if key != "used"},
     })
-    require_finished(store)
