@@ -1,4 +1,4 @@
-# make demo: install, then faces for the example clips.  make test: install, lint, quick tests.
+# make demo: install, then faces for the example clips and voices for these faces.  make test: install, lint, quick tests.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
@@ -9,6 +9,9 @@ test test-full: export HF_HUB_OFFLINE = 1
 
 demo: $(INSTALLED)
 	$(BIN)/scldm generate examples/*.flac --seed 3 --out outputs/demo
+	for name in anna bruno clara david; do \
+	  $(BIN)/scldm voice outputs/demo/$$name/portrait_*.png --voices 1 \
+	    --out outputs/demo-voices/$$name || exit; done
 
 test: lint
 	$(BIN)/pytest

@@ -47,7 +47,7 @@ def table(study: str, first: str) -> str:
 def main() -> None:
     page = PAGE.read_text()
     page = put(page, "methods", "population_tables.py", table("comparison", "method"))
-    for study in ("path", "tokens", "guidance", "steps"):
+    for study in ("components", "path", "tokens", "guidance", "steps"):
         page = put(page, study, "population_tables.py", table(study, "variant"))
     write_text(PAGE, page)
 

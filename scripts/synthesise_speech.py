@@ -1,6 +1,6 @@
 """Speak sentences with espeak-ng: a training manifest of synthetic voices, or the example clips.
 
-    pip install espeakng-loader
+    pip install "scldm[speech]"
     python scripts/synthesise_speech.py training --out data/espeak
     python scripts/synthesise_speech.py examples --out examples
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import ctypes
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,10 @@ from scipy.signal import resample_poly
 
 from scldm.core.artifact import staged
 from scldm.core.errors import InputError
+from scldm.voice.espeak_library import Library
 
 RATE, SECONDS = 16_000, 6.0
+SEED = 1795225534  # of breath: the committed examples' own
 VOICES = {
     "F": ("Alicia", "Andrea", "Annie", "anika", "aunty", "belinda",
           "f1", "f3", "f5", "linda", "steph", "steph2"),
@@ -49,43 +50,29 @@ EXAMPLES = {  # name: (voice, gender, language, words a minute, sentence)
 }
 
 
-class Espeak:
-    """espeak-ng through ctypes; `espeakng_loader` carries the library and its data."""
+class Speaker:
+    """espeak-ng's own voices, one clip after the other: what is said before moves the flutter."""
 
     def __init__(self) -> None:
         try:
             import espeakng_loader
         except ImportError:
-            raise InputError("espeak-ng is missing: pip install espeakng-loader") from None
-        self.lib = ctypes.CDLL(espeakng_loader.get_library_path())
-        self.rate = self.lib.espeak_Initialize(2, 0, espeakng_loader.get_data_path().encode(), 0)
-        kind = ctypes.CFUNCTYPE(
-            ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
-        )
-        self.heard: list[np.ndarray] = []
-        self.callback = kind(self._hear)
-        self.lib.espeak_SetSynthCallback(self.callback)
-
-    def _hear(self, samples: object, count: int, events: object) -> int:
-        if samples and count > 0:
-            self.heard.append(np.ctypeslib.as_array(samples, (count,)).copy())  # type: ignore[call-overload]
-        return 0
+            raise InputError('espeak-ng is missing: pip install "scldm[speech]"') from None
+        path, data = espeakng_loader.get_library_path(), espeakng_loader.get_data_path()
+        self.library = Library(str(path), str(data), SEED)
 
     def speak(self, text: str, voice: str, rate: int = 165, pitch: int = 50) -> np.ndarray:
         """`text` by `voice` (for example "en-us+f2"): float32 (n,), 16 kHz, peak 0.7."""
-        if self.lib.espeak_SetVoiceByName(voice.encode()) != 0:
+        if not self.library.voice(voice):
             raise InputError(f"espeak-ng has no voice '{voice}'")
-        self.lib.espeak_SetParameter(1, rate, 0)
-        self.lib.espeak_SetParameter(3, pitch, 0)
-        self.heard.clear()
-        data = text.encode()
-        self.lib.espeak_Synth(data, len(data) + 1, 0, 0, 0, 1, None, None)
-        audio = np.concatenate(self.heard).astype(np.float32) / 32768
-        audio = resample_poly(audio, RATE, self.rate).astype(np.float32)
+        heard: list[bytes] = []
+        self.library.speak(text, heard.append, rate, pitch=pitch)
+        audio = np.frombuffer(b"".join(heard), np.int16).astype(np.float32) / 32768
+        audio = resample_poly(audio, RATE, self.library.rate).astype(np.float32)
         return audio / np.abs(audio).max() * 0.7
 
 
-def training(engine: Espeak, out: Path) -> None:
+def training(engine: Speaker, out: Path) -> None:
     """Twelve women's and twelve men's voices, six clips each in six languages, and a manifest."""
     with staged(out) as part:
         (part / "audio").mkdir(parents=True)
@@ -104,7 +91,7 @@ def training(engine: Espeak, out: Path) -> None:
                                         f"espeak-ng {language}+{voice}", "CC0-1.0"])
 
 
-def examples(engine: Espeak, out: Path) -> None:
+def examples(engine: Speaker, out: Path) -> None:
     """The clips that the demo speaks with: voices that are not in the training set."""
     out.mkdir(parents=True, exist_ok=True)
     for name, (voice, _, language, rate, text) in EXAMPLES.items():
@@ -118,7 +105,7 @@ def main() -> None:
     parser.add_argument("what", choices=("training", "examples"))
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    {"training": training, "examples": examples}[args.what](Espeak(), args.out)
+    {"training": training, "examples": examples}[args.what](Speaker(), args.out)
 
 
 if __name__ == "__main__":

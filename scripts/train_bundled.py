@@ -1,4 +1,4 @@
-"""Make the bundled checkpoint, prior and judge from a training bed; resumes by the same command.
+"""Make the bundled checkpoint, voice adapter, prior and judge from a training bed; resumes.
 
     python scripts/train_bundled.py --size cpu      # 64x64, two cores, about three hours
     python scripts/train_bundled.py --size gpu      # 256x256, one GPU
@@ -15,12 +15,11 @@ from pathlib import Path
 
 from calls import call, run
 
-from scldm.cli import BUNDLED
+from scldm.cli import BUNDLED, BUNDLED_VOICE
 from scldm.core.artifact import staged, write_hashes
 from scldm.evaluation.judges import BUNDLED_JUDGE
 
-SIZES = {"cpu": ("configs/bed-pretrain.yaml", "configs/bed-train.yaml", "runs/bed"),
-         "gpu": ("configs/bed-gpu-pretrain.yaml", "configs/bed-gpu-train.yaml", "runs/bed-gpu")}
+SIZES = {"cpu": ("configs/bed", "runs/bed"), "gpu": ("configs/bed-gpu", "runs/bed-gpu")}
 PRIOR = Path("face_prior/bundled.safetensors")
 
 
@@ -29,7 +28,8 @@ def main() -> None:
     parser.add_argument("--size", choices=list(SIZES), default="cpu")
     parser.add_argument("--card", type=Path, default=Path("docs/model-card.md"))
     args = parser.parse_args()
-    pretrain, train, folder = SIZES[args.size]
+    configs, folder = SIZES[args.size]
+    pretrain, train, voice = (f"{configs}-{stage}.yaml" for stage in ("pretrain", "train", "voice"))
     networks, prior = Path("runs/face-networks"), Path(folder) / "prior.safetensors"
     run("scripts/synthesise_speech.py", "training", "--out", "data/espeak",
         unless=Path("data/espeak/manifest.csv"))
@@ -45,12 +45,15 @@ def main() -> None:
     checkpoint = Path(folder) / "train" / "checkpoint"
     run("-m", "scldm", "train", train, unless=checkpoint)
     install(checkpoint, BUNDLED, args.card)
+    spoken = Path(folder) / "voice" / "checkpoint"  # on the encoders of the checkpoint as it ships
+    run("-m", "scldm", "train-voice", voice, unless=spoken)
+    install(spoken, BUNDLED_VOICE, Path("docs/voice-card.md"))
     install(networks / "judge" / "network", BUNDLED_JUDGE, args.card)
     for made, kept in ((prior, PRIOR), *((p.with_suffix(".table1.md") for p in (prior, PRIOR)),)):
         with staged(kept) as part:
             shutil.copy(made, part)
     for words in (["measure.py"], ["measure_audit.py"], ["measure_speed.py", "--config", train],
-                  ["figures.py", "--runs", folder]):
+                  ["figures.py", "--runs", folder], ["measure_voice.py"]):
         call(f"scripts/{words[0]}", *words[1:])
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from scldm.cli import EXAMPLES
+from scldm.cli import EXAMPLES, main
 from scldm.core.artifact import check_hashes
 
 ROOT = Path(__file__).parents[1]
@@ -45,6 +45,15 @@ def test_generate(workspace: Path) -> None:
     assert len({Image.open(path).tobytes() for path in pictures}) == 3
 
 
+def test_voice(workspace: Path) -> None:
+    if not (workspace / "outputs" / "anna").exists():
+        run("generate", workspace)
+    assert "3 voices in outputs/voices" in run("voice", workspace)
+    voices = sorted((workspace / "outputs" / "voices").rglob("voice_*.wav"))
+    assert [path.parent.name for path in voices] == ["portrait_0"] * 3
+    assert len({path.read_bytes() for path in voices}) == 3
+
+
 def test_evaluate(workspace: Path) -> None:
     clips = sorted(str(p) for p in (workspace / "examples").glob("*.flac"))
     command = ["generate", *clips, "--out", "outputs/demo", "--portraits", "1"]
@@ -63,7 +72,10 @@ def test_info(workspace: Path) -> None:
 
 
 @pytest.mark.full
-def test_the_population_goes_through_all_stages_and_studies(workspace: Path) -> None:
+def test_the_population_goes_through_all_stages_and_studies(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
     assert "data/population/manifest.csv" in run("population", workspace)
     assert "300 of 300 clips in data/store" in run("prepare", workspace)
     assert "people: 100" in run("data", workspace)
@@ -75,6 +87,13 @@ def test_the_population_goes_through_all_stages_and_studies(workspace: Path) -> 
     assert "portraits in outputs/population/direct-decode" in run("controls", workspace)
     assert "runs/population/wen/checkpoint" in run("baseline", workspace)
     assert "| guidance 2 |" in run("ablate", workspace)
+    assert "runs/population/voice/checkpoint" in run("train-voice", workspace)
+    faces = ["--manifest", "data/population/manifest.csv", "--voices", "8", "--checkpoint",
+             "runs/population/voice/checkpoint", "--out", "outputs/population-voices"]
+    assert main(["voice", *faces]) == 0
+    assert "| population-voices, shuffled faces |" in run("evaluate-voice", workspace)
+    assert run("dcts", workspace).startswith("DCTS 0.")
+    assert "| voices, shuffled faces |" in run("round-trip", workspace)
 
 
 @pytest.mark.parametrize("command", EXAMPLES)

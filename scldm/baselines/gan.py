@@ -68,7 +68,7 @@ def train_gan(config: GanConfig) -> Path:
     out, device = Path(config.out), accelerator.device
     pairs = Pairs(config.data, out / "cache")
     listener = train_listener(config, accelerator, pairs)
-    heard = encode_clips(listener, pairs, config.views, device)
+    heard = encode_clips(listener.hear, pairs, config.views, device)
     cache = labelled(pairs, both_sides(pairs), heard).to(device)
     training = GanTraining(config, accelerator, cache, len(pairs.values))
 

@@ -14,7 +14,6 @@ from scldm.core.schedule import decay
 from scldm.core.seeding import numpy_generator
 from scldm.core.steps import run_steps
 from scldm.data.pairs import Pairs
-from scldm.data.spectrogram import spectrogram
 from scldm.encoders.speech import SpeechEncoder
 
 
@@ -42,7 +41,7 @@ def train_listener(config: GanConfig, accelerator: Accelerator, pairs: Pairs) ->
         audio = torch.from_numpy(np.stack([pairs.clips.drawn(clip, rng) for clip in clips]))
         adam.param_groups[0]["lr"] = plan.rate * decay(config.decay, n / plan.steps)
         with accelerator.autocast():
-            heard = encoder.train()(spectrogram(audio.to(device)))
+            heard = encoder.train().hear(audio.to(device))
         logits = classifier(heard.float())
         wanted = torch.from_numpy(who).to(device)
         loss = F.cross_entropy(logits, wanted)

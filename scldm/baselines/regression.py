@@ -17,7 +17,6 @@ from scldm.core.schedule import decay
 from scldm.core.steps import run_steps
 from scldm.data.faces import to_unit
 from scldm.data.pairs import Pairs, batches
-from scldm.data.spectrogram import spectrogram
 from scldm.encoders.bundle import load_encoders
 from scldm.encoders.face import FaceDecoder
 from scldm.encoders.speech import SpeechEncoder
@@ -49,7 +48,7 @@ def train_regression(config: RegressionConfig) -> Path:
         with accelerator.autocast():
             with torch.no_grad():
                 true = encoder(to_unit(batch.faces.to(device))).float()
-            said = speaker.train()(spectrogram(batch.audio.to(device))).float()
+            said = speaker.train().hear(batch.audio.to(device)).float()
         terms = regression_loss(said.reshape(true.shape), true, decoder, config.direction)
         loss = torch.stack(list(terms.values())).sum()
         require_finite(loss, n)
@@ -61,7 +60,7 @@ def train_regression(config: RegressionConfig) -> Path:
     def look(board: SummaryWriter, n: int) -> None:
         with torch.no_grad():
             audio = torch.stack([torch.from_numpy(pairs.clips.plain(i)) for i in range(4)])
-            said = speaker.eval()(spectrogram(audio.to(device)))
+            said = speaker.eval().hear(audio.to(device))
             faces = decoder(said.reshape(-1, *shape)).clamp(-1, 1)
         board.add_images("faces", (faces + 1) / 2, n)
 

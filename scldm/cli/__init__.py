@@ -6,14 +6,14 @@ import os
 import sys
 from collections.abc import Sequence
 
-from scldm.cli import data, measures, stages
-from scldm.cli.parser import BUNDLED, EXAMPLES, parser
+from scldm.cli import data, measures, stages, voices
+from scldm.cli.parser import BUNDLED, BUNDLED_VOICE, EXAMPLES, parser
 from scldm.core.errors import InputError
 
-__all__ = ["BUNDLED", "EXAMPLES", "main"]
+__all__ = ["BUNDLED", "BUNDLED_VOICE", "EXAMPLES", "main"]
 COMMANDS = {
-    name.removeprefix("run_"): command
-    for module in (data, stages, measures) for name, command in vars(module).items()
+    name.removeprefix("run_").replace("_", "-"): command
+    for module in (data, stages, voices, measures) for name, command in vars(module).items()
     if name.startswith("run_")
 }
 

@@ -20,10 +20,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
     question = Question(args.portraits, args.truth, args.judge, args.judge_weights, args.faces,
                         tuple(args.by))
     faults, notes = evaluate(question, args.out)
-    return _told(faults, notes, args.out)
+    return told(faults, notes, args.out)
 
 
-def _told(faults: list[str], notes: list[str], out: Path) -> int:
+def told(faults: list[str], notes: list[str], out: Path) -> int:
     """Print what `evaluate` wrote to `out` and could not use; the exit status."""
     for line in (*faults, *notes):
         print(f"scldm: {line}", file=sys.stderr)
@@ -52,7 +52,7 @@ def run_ablate(args: argparse.Namespace) -> int:
     if study.axis:
         draw_axis(out, out / "axis.png")
     print(f"{study.question}\n")
-    return _told(faults, notes, out)
+    return told(faults, notes, out)
 
 
 def run_table(args: argparse.Namespace) -> int:

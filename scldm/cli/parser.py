@@ -9,6 +9,8 @@ from pathlib import Path
 from scldm import __version__
 
 BUNDLED = Path(__file__).parents[1] / "bundled" / "checkpoint"
+BUNDLED_VOICE = BUNDLED.with_name("voice")
+SENTENCE = "The boat left the harbour before sunrise, with the tide."
 EXAMPLES = {
     "generate": "scldm generate examples/anna.flac --out outputs/anna --portraits 3 --seed 0",
     "pretrain": "scldm pretrain configs/population-pretrain.yaml steps=200",
@@ -26,6 +28,12 @@ EXAMPLES = {
     "data": "scldm data data/population/manifest.csv",
     "ablate": "scldm ablate guidance configs/population-train.yaml steps=200",
     "table": "scldm table 1 face_prior/bundled.safetensors --out outputs/tables",
+    "voice": "scldm voice outputs/anna/anna/portrait_0.png --out outputs/voices",
+    "train-voice": "scldm train-voice configs/population-voice.yaml steps=200",
+    "evaluate-voice": "scldm evaluate-voice --voices outputs/voices --truth examples/faces.csv "
+                      "--out outputs/voice-evaluation",
+    "round-trip": "scldm round-trip --clips data/population/manifest.csv",
+    "dcts": "scldm dcts outputs/voice-evaluation/embeddings.npz",
     "info": "scldm info face_prior/bundled.safetensors",
 }
 
@@ -63,7 +71,33 @@ def parser() -> argparse.ArgumentParser:
                      help="checkpoint folder or hub repository; default: the bundled one")
     sub.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
 
-    stages = {"pretrain": "stage 1: contrastive pre-training of the encoders",
+    sub = command("voice", "voices for pictures of faces")
+    sub.add_argument("faces", nargs="*", metavar="FACE", help="picture of a face")
+    sub.add_argument("--manifest", type=Path, metavar="MANIFEST", help="all of its faces")
+    sub.add_argument("--split", default="test", help="of the manifest (test)")
+    sub.add_argument("--text", default=SENTENCE, help="what is said")
+    sub.add_argument("--out", type=Path, default=Path("outputs/voices"), metavar="DIR")
+    sub.add_argument("--voices", type=_positive, default=3, metavar="N", help="per face (3)")
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--spread", type=_finite, default=1.0, help="of the voices of a face (1)")
+    sub.add_argument("--pitch", type=_finite, default=0.0, metavar="SEMITONES")
+    sub.add_argument("--rate", type=_finite, default=1.0, metavar="FACTOR", help="of speaking (1)")
+    sub.add_argument("--mix", metavar="FACE", help="another face, whose voice is mixed in")
+    sub.add_argument("--share", type=_finite, default=0.5, help="of the other's voice (0.5)")
+    sub.add_argument("--face", choices=("only", "largest"), default="only",
+                     help="of a picture with several faces: none is taken, or the largest")
+    sub.add_argument("--control", choices=("mean-face", "true-voice"),
+                     help="the mean face's voice for all; or, with --manifest, each person's own")
+    sub.add_argument("--speaker", metavar="PATH", help="what made the checkpoint's speaker "
+                     "embeddings, for true-voice; default: where it was")
+    sub.add_argument("--tts", metavar="NAME", help="espeak, babble, speecht5 or a folder of "
+                     "SpeechT5; default: the checkpoint's")
+    sub.add_argument("--checkpoint", type=Path, default=BUNDLED_VOICE, metavar="PATH",
+                     help="of scldm train-voice; default: the bundled one")
+    sub.add_argument("--device", default="auto")
+
+    stages = {"train-voice": "face to voice: the adapter, through both of its stages; resumes",
+              "pretrain": "stage 1: contrastive pre-training of the encoders",
               "train": "stage 2: the latent diffusion model; the same command resumes"}
     for name, words in stages.items():
         sub = command(name, words)
@@ -138,6 +172,51 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--by", nargs="*", default=("gender", "age"), metavar="COLUMN",
                      help="columns of the truth by which results are split (gender age)")
     sub.add_argument("--out", type=Path, default=Path("outputs/evaluation"), metavar="DIR")
+
+    sub = command("evaluate-voice", "voices against the truth, with controls and intervals")
+    sub.add_argument("--voices", required=True, nargs="+", type=Path, metavar="DIR",
+                     help="folders that `scldm voice` wrote, one a method")
+    sub.add_argument("--truth", required=True, type=Path, metavar="MANIFEST",
+                     help="whose faces they are, and their recordings where there are any")
+    sub.add_argument("--speech", type=Path, metavar="MANIFEST",
+                     help="recordings of those people; default: those of --truth")
+    sub.add_argument("--judge", default=str(BUNDLED), metavar="PATH",
+                     help="a checkpoint or network folder whose speech encoder compares voices, or "
+                     "xvector; default: the bundled one, which is not independent of the bundled "
+                     "adapter")
+    sub.add_argument("--reference", type=Path, metavar="DIR",
+                     help="voices of the same faces and text (--control true-voice), for MCD and "
+                     "F0 RMSE")
+    sub.add_argument("--words", choices=("yes", "no"), default="yes",
+                     help="word error rate of the first voice of each face (yes)")
+    sub.add_argument("--k", type=_positive, default=8, help="of DCTS: voices a face (8)")
+    sub.add_argument("--out", type=Path, default=Path("outputs/voice-evaluation"), metavar="DIR")
+
+    sub = command("dcts", "DCTS of speaker embeddings: consistency against diversity")
+    sub.add_argument("embeddings", type=Path, metavar="FILE",
+                     help="CSV with the header identity,e0,e1,… or npz of identity and embeddings")
+    sub.add_argument("--k", type=_positive, default=8, help="embeddings a tuple (8)")
+    sub.add_argument("--estimator", choices=("kde", "gmm", "gaussian"), default="kde",
+                     help="of the independence of a tuple (kde)")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    sub = command("round-trip", "voice to face to voice, and face to voice to face")
+    sub.add_argument("--clips", required=True, type=Path, metavar="MANIFEST")
+    sub.add_argument("--faces", type=Path, metavar="MANIFEST", help="default: those of --clips")
+    sub.add_argument("--split", default="test", help="whose (test)")
+    sub.add_argument("--text", default=SENTENCE, help="what the voices say")
+    sub.add_argument("--checkpoint", default=str(BUNDLED), metavar="PATH",
+                     help="of speech to face; default: the bundled one")
+    sub.add_argument("--voice-checkpoint", type=Path, default=BUNDLED_VOICE, metavar="PATH",
+                     help="of face to voice; default: the bundled one")
+    sub.add_argument("--tts", metavar="NAME", help="default: the voice checkpoint's")
+    sub.add_argument("--judge", default="bundled", metavar="NAME", help="see scldm evaluate")
+    sub.add_argument("--voice-judge", default=str(BUNDLED), metavar="PATH",
+                     help="see scldm evaluate-voice")
+    sub.add_argument("--batch", type=_positive, default=32, metavar="N",
+                     help="portraits computed together (32)")
+    sub.add_argument("--out", type=Path, default=Path("outputs/round-trip"), metavar="DIR")
+    sub.add_argument("--device", default="auto")
 
     sub = command("ablate", "train, sample and measure the variants of a study; resumes")
     sub.add_argument("study", help="a file of the folder `ablations` beside CONFIG: beta, "

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 TEMPLATE = np.array([[0.29, 0.31], [0.71, 0.31], [0.315, 0.736], [0.685, 0.736]])
+SURE = 0.95  # MTCNN's probability above which a further face is one
 _USED = [0, 1, 3, 4]  # eyes and mouth corners among the five landmarks
 
 
@@ -78,8 +79,11 @@ def detector() -> Any:
     return MTCNN(select_largest=True, post_process=False, device="cpu").eval()
 
 
-def find_landmarks(image: Image.Image, name: str = "picture") -> np.ndarray:
-    """(5, 2) landmarks in pixels of the largest face by MTCNN; InputError when there is none.
+def find_landmarks(
+    image: Image.Image, name: str = "picture", alone: bool = False
+) -> np.ndarray:
+    """(5, 2) landmarks in pixels of the largest face by MTCNN; InputError when there is none, or
+    with `alone` when there are several.
 
     The picture is searched with a border of a quarter, so that tight crops are found too.
     """
@@ -89,11 +93,14 @@ def find_landmarks(image: Image.Image, name: str = "picture") -> np.ndarray:
     pixels = np.pad(np.asarray(image.convert("RGB")), around, "edge")
     scale = max(1.0, 160 / max(pixels.shape[:2]))
     size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
-    boxes, _, points = detector().detect(
+    boxes, sure, points = detector().detect(
         Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC), landmarks=True
     )
     if boxes is None:
         raise InputError(f"{name}: no face found; give a picture of one upright face")
+    count = int((np.asarray(sure, dtype=float) > SURE).sum())
+    if alone and count > 1:
+        raise InputError(f"{name}: {count} faces; crop one, or take the largest (--face largest)")
     return np.asarray(points[0], dtype=np.float64) / scale - border
 
 

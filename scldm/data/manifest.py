@@ -8,7 +8,7 @@ empty), `person`, `gender` (F, M or empty), `age_lo`, `age_hi` (years; empty is 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -162,3 +162,19 @@ def _disjoint(manifest: Manifest) -> None:
                 f"{manifest.path}: person '{person}' stands in the splits {seen[person]} "
                 f"and {split}"
             )
+
+
+def first_two(
+    people: np.ndarray, source: Manifest, column: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """For each of `people` (N,) the rows of `source` with their first and second file of a column;
+    (N,) each, -1 for none.
+    """
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for row, (person, file) in enumerate(zip(source["person"], source[column], strict=True)):
+        if file and person:
+            found[person].setdefault(file, row)
+    firsts = {person: [*files.values()][:2] for person, files in found.items()}
+    pairs = [(*firsts.get(person, ()), -1, -1)[:2] for person in people]
+    first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
+    return first, second

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 RATE, SAMPLES = 16_000, 96_000
 WINDOW, HOP, FFT = 400, 160, 512
+STEEPEST = 1e-2
 BINS, FRAMES = FFT // 2 + 1, 1 + (SAMPLES - WINDOW) // HOP
 
 
@@ -40,5 +41,14 @@ def spectrogram(audio: Tensor) -> Tensor:
 
 
 def compress(x: Tensor) -> Tensor:
-    """sgn(x) |x|^0.3, element by element."""
-    return x.sign() * x.abs().pow(0.3)
+    """sgn(x) |x|^0.3, element by element.
+
+    Its slope has no bound at 0, where the imaginary parts of the first and the last bin always are:
+    a gradient takes that of |x| = `STEEPEST` from there on.
+    """
+    value = x.detach()
+    compressed = value.sign() * value.abs().pow(0.3)
+    if not x.requires_grad:
+        return compressed
+    slope = 0.3 * value.abs().clamp(min=STEEPEST).pow(-0.7)
+    return compressed + (x - value) * slope  # x - value is 0 and carries the gradient

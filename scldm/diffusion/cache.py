@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,8 @@ from scldm.core.progress import Progress
 from scldm.core.seeding import numpy_generator, torch_generator
 from scldm.data.faces import to_unit
 from scldm.data.pairs import Pairs
-from scldm.data.spectrogram import spectrogram
 from scldm.encoders.bundle import Encoders
-from scldm.encoders.speech import SpeechEncoder
+from scldm.encoders.face import FaceEncoder
 
 
 @dataclass(frozen=True)
@@ -102,8 +102,8 @@ def cache_latents(
     """
     if file.is_file():
         return LatentCache(**load_tensors(file)[0])
-    faces = encode_faces(encoders, pairs, device)
-    speech = encode_clips(encoders.speech_encoder, pairs, views, device)
+    faces = encode_faces(encoders.face_encoder, pairs, device)
+    speech = encode_clips(encoders.speech_encoder.hear, pairs, views, device)
     cache = labelled(pairs, faces.half(), speech.half())
     save_tensors(file, vars(cache), {"kind": "latent cache"})
     return cache
@@ -120,30 +120,36 @@ def labelled(pairs: Pairs, faces: Tensor, speech: Tensor) -> LatentCache:
     )
 
 
-def encode_faces(encoders: Encoders, pairs: Pairs, device: torch.device) -> Tensor:
+def encode_faces(encoder: FaceEncoder, pairs: Pairs, device: torch.device) -> Tensor:
     """Z^f of each face and its mirror image, (N, 2, C, s, s) float32 on the CPU."""
     parts = []
     with Progress("encoding faces", len(pairs.faces)) as bar:
         for start in range(0, len(pairs.faces), 128):
             pixels = torch.from_numpy(np.array(pairs.faces[start : start + 128]))
             faces = to_unit(pixels.permute(0, 3, 1, 2).to(device))
-            both = [encoders.face_encoder(x).float().cpu() for x in (faces, faces.flip(3))]
+            both = [encoder(x).float().cpu() for x in (faces, faces.flip(3))]
             parts.append(torch.stack(both, dim=1))
             bar.update(len(faces))
     return torch.cat(parts)
 
 
 def encode_clips(
-    encoder: SpeechEncoder, pairs: Pairs, views: int, device: torch.device
+    hear: Callable[[Tensor], Tensor], pairs: Pairs, views: int, device: torch.device
 ) -> Tensor:
-    """Z^s of each clip's middle and `views` windows, (M, 1 + views, d) float32 on the CPU."""
+    """What `hear`, (B, 96000) -> (B, d), makes of all `clip_views`: (M, 1 + views, d) float32 on
+    the CPU.
+    """
     parts = []
     with Progress("encoding clips", len(pairs.clips.index)) as bar:
         for clip in range(len(pairs.clips.index)):
-            rng = numpy_generator(0, "views", clip)
-            audio = [pairs.clips.plain(clip)]
-            audio += [pairs.clips.drawn(clip, rng) for _ in range(views)]
-            batch = torch.from_numpy(np.stack(audio)).to(device)
-            parts.append(encoder(spectrogram(batch)).float().cpu())
+            batch = torch.from_numpy(clip_views(pairs, clip, views)).to(device)
+            parts.append(hear(batch).float().cpu())
             bar.update()
     return torch.stack(parts)
+
+
+def clip_views(pairs: Pairs, clip: int, views: int) -> np.ndarray:
+    """The middle of a clip and `views` windows of it, (1 + views, 96000) float32."""
+    rng = numpy_generator(0, "views", clip)
+    drawn = [pairs.clips.drawn(clip, rng) for _ in range(views)]
+    return np.stack([pairs.clips.plain(clip), *drawn])

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from scldm.core.seeding import numpy_generator
 from scldm.data.pairs import Pairs
-from scldm.data.spectrogram import spectrogram
 from scldm.diffusion.cache import LatentCache, encode_clips
 from scldm.encoders.speech import SpeechEncoder
 
@@ -35,10 +34,10 @@ class Listener:
         """Z^s (B, d), with its gradients, of a window of each clip (B,), drawn by (seed, step)."""
         rng = numpy_generator(self.seed, "listener", step)
         audio = np.stack([self.pairs.clips.drawn(int(clip), rng) for clip in clips])
-        return self.encoder.train()(spectrogram(torch.from_numpy(audio).to(self.device)))
+        return self.encoder.train().hear(torch.from_numpy(audio).to(self.device))
 
     @torch.no_grad()
     def cached(self, cache: LatentCache, pairs: Pairs) -> LatentCache:
         """`cache`, which is of `pairs`, with Z^s as the encoder has it now."""
-        speech = encode_clips(self.encoder.eval(), pairs, 0, self.device)
+        speech = encode_clips(self.encoder.eval().hear, pairs, 0, self.device)
         return replace(cache, speech=speech.to(cache.speech))

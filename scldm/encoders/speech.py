@@ -93,3 +93,7 @@ class SpeechEncoder(ModelMixin, ConfigMixin):
             features = self.stages[4](features.float() if device == "cpu" else features)
         with torch.autocast(device, enabled=False):
             return self.head(features.float().mean(dim=3).flatten(1))
+
+    def hear(self, audio: Tensor) -> Tensor:
+        """audio (B, 96000), 16 kHz mono in [-1, 1] -> Z^s (B, d)."""
+        return self(spectrogram(audio))

@@ -17,7 +17,7 @@ from scldm.data.samples import Samples, open_samples
 from scldm.evaluation.beside import draw_beside
 from scldm.evaluation.evaluate import Surroundings, Table, measure
 from scldm.evaluation.judges import open_judge
-from scldm.evaluation.pairing import read_method
+from scldm.evaluation.pairing import PORTRAITS, Kind, read_method
 from scldm.evaluation.report import about, judge_on_real, write_report
 from scldm.evaluation.seeing import see_faces, see_method, see_truth, side
 
@@ -35,6 +35,7 @@ class Question:
         faces: manifest of real faces: those of the portraits' splits are what portraits should
             look like, those of its train split what they may be copies of.
         by: columns of the truth by which results are split; "age" is by decades.
+        kind: what the portraits are of.
     """
 
     folders: Sequence[Path]
@@ -43,6 +44,7 @@ class Question:
     weights: Path | None = None
     faces: Path | None = None
     by: tuple[str, ...] = ("gender", "age")
+    kind: Kind = PORTRAITS
 
 
 def evaluate(question: Question, out: Path) -> tuple[list[str], list[str]]:
@@ -60,7 +62,7 @@ def evaluate(question: Question, out: Path) -> tuple[list[str], list[str]]:
         if column != "age" and column not in samples.manifest.columns:
             raise InputError(f"--by {column}: {question.truth} has no such column")
     given = [
-        read_method(folder, samples.manifest, name)
+        read_method(folder, samples.manifest, name, question.kind)
         for folder, name in zip(question.folders, names, strict=True)
     ]
     judge = open_judge(question.judge, question.weights)

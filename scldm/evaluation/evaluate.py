@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
 from scldm.core.errors import InputError
+from scldm.data.manifest import Manifest
 from scldm.evaluation.intervals import Estimate, bootstrap
 from scldm.evaluation.judges import Judgement
 from scldm.evaluation.nearest import nearest
@@ -32,6 +34,17 @@ class Table:
     subgroups: dict[str, list[tuple[str, str, Row]]] = field(default_factory=dict)
     closest: list[tuple[str, int]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+class Known(Protocol):
+    """What intervals and subgroups need of the truth: each row's person, age and columns."""
+
+    @property
+    def columns(self) -> Manifest: ...
+    @property
+    def age(self) -> np.ndarray: ...
+    @property
+    def person(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ def measure(
 
 
 def estimates(
-    scores: Scores, control: Scores | None, truth: Truth, keep: np.ndarray | None = None
+    scores: Scores, control: Scores | None, truth: Known, keep: np.ndarray | None = None
 ) -> Row:
     """Each metric with its interval over identities, and its chance: that of shuffled speech.
 
@@ -103,7 +116,7 @@ def estimates(
 
 
 def by_subgroup(
-    scores: Scores, control: Scores | None, truth: Truth, columns: tuple[str, ...]
+    scores: Scores, control: Scores | None, truth: Known, columns: tuple[str, ...]
 ) -> Iterator[tuple[str, str, Row]]:
     """(column, value, figures) for each value of each column; "age" is by decades."""
     for column in columns:

@@ -23,6 +23,9 @@ COLUMNS = {  # of the table, with what a better value does
     "L1 normalised": "lower", "L2 normalised": "lower", "R@1": "higher", "R@10": "higher",
     "gender": "higher", "age within 10 years": "higher", "age error": "lower", "KID": "lower",
     "FID": "lower", "nearest training face": "as of real faces",
+    "similarity": "higher", "gender by F0": "higher", "F0 plausible": "higher",
+    "F0 error": "lower", "MCD": "lower", "F0 RMSE": "lower", "word error rate": "lower",
+    "DCTS": "more is consistency, less diversity", "RIR": "as DCTS", "RCR": "as DCTS",
 }  # fmt: skip
 SHORT = ("cos", "R@10", "gender", "age error")  # columns of the table of subgroups
 FEW = 30  # people; a subgroup of fewer is marked
@@ -36,7 +39,13 @@ def about(
     return {
         "judge": judge, "layer": layer, "judge_on_real_faces": dict(real),
         "gallery": len(truth.gallery), "identities": len(np.unique(truth.person[rows])),
-        "clips": len(rows), "portraits": {m.name: len(m.files) for m in methods},
+        "clips": len(rows), "portraits": {m.name: len(m.files) for m in methods}, **provenance(),
+    }
+
+
+def provenance() -> dict[str, Any]:
+    """The command of this process, and the versions of what it ran on."""
+    return {
         "command": " ".join(["scldm", *sys.argv[1:]]),
         "versions": {"python": platform.python_version(),
                      **{name: version(name) for name in ("scldm", "torch", "numpy")}},
@@ -88,7 +97,8 @@ def plain(row: Row) -> dict[str, dict[str, Any]]:
 
 def markdown(table: Table, facts: dict[str, Any]) -> str:
     """The tables with 95 % intervals, and below them how they were made."""
-    lines = _table({(name,): row for name, row in table.methods.items()}, tuple(COLUMNS), "method")
+    methods: dict[tuple[str, ...], Row] = {(name,): row for name, row in table.methods.items()}
+    lines = table_lines(methods, tuple(COLUMNS), "method")
     chances = next(iter(table.methods.values()))
     known = [f"{c} {chances[c][1]:.3f}" for c in COLUMNS if c in chances and chances[c][1]]
     lines += ["", f"Chance: {', '.join(known)}." if known else "", "",
@@ -103,13 +113,16 @@ def markdown(table: Table, facts: dict[str, Any]) -> str:
     }
     if rows:
         lines += ["", f"By subgroup; fewer than {FEW} people are marked *.", "",
-                  *_table(rows, SHORT, "method | subgroup")]
+                  *table_lines(rows, SHORT, "method | subgroup")]
     for note in table.notes:
         lines += ["", f"Not measured: {note}."]
     return "\n".join([*lines, "", f"`{facts['command']}`"]) + "\n"
 
 
-def _table(rows: dict[tuple[str, ...], Row], names: tuple[str, ...], head: str) -> list[str]:
+def table_lines(
+    rows: Mapping[tuple[str, ...], Row], names: tuple[str, ...], head: str
+) -> list[str]:
+    """A Markdown table of those columns `names` that any row has."""
     columns = [name for name in names if any(name in row for row in rows.values())]
     titles = " | ".join(f"{c} ({_better(c)})" for c in columns)
     lines = [f"| {head} | {titles} |", "|---" * (len(columns) + head.count("|") + 1) + "|"]

@@ -30,19 +30,6 @@ class Portrait:
     seconds: float = 0.0  # waveform to image, of a portrait
 
 
-def free_stem(stem: str, taken: set[str]) -> str:
-    """`stem`, or `stem-2`, `stem-3`, … where it is taken; added to `taken`.
-
-    Without its leading dots, which would hide the folder or lead out of its parent.
-    """
-    stem = stem.lstrip(".") or "clip"
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    taken.add(name)
-    return name
-
-
 def marked(facts: dict[str, object]) -> PngInfo:
     """PNG metadata: AI-generated, the notice, and the facts."""
     info = PngInfo()

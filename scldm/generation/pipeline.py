@@ -23,7 +23,7 @@ from scldm.core.errors import InputError
 from scldm.core.seeding import torch_generator
 from scldm.data.faces import to_pixels
 from scldm.data.media import check_speech, read_audio
-from scldm.data.spectrogram import fit_clip, spectrogram
+from scldm.data.spectrogram import fit_clip
 from scldm.diffusion.denoiser import ConditionTokens, Denoiser
 from scldm.diffusion.path import make_scheduler, noise_path
 from scldm.diffusion.sampler import PRIOR_MODES, PriorMode, guided, sample
@@ -81,7 +81,7 @@ class SpeechToFacePipeline(DiffusionPipeline):
         Raises InputError for a file that cannot be read, is silent or is under half a second.
         """
         return torch.cat([
-            self.speech_encoder(spectrogram(fit_clip(load_waveform(clip))[None].to(self.device)))
+            self.speech_encoder.hear(fit_clip(load_waveform(clip))[None].to(self.device))
             for clip in clips
         ])
 

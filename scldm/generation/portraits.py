@@ -15,8 +15,9 @@ from torch import Tensor
 
 from scldm.core.artifact import staged, write_text
 from scldm.core.errors import InputError
+from scldm.core.names import free_stem
 from scldm.generation.clips import Clip
-from scldm.generation.files import NOTICE, Portrait, free_stem, kept, marked, save_png
+from scldm.generation.files import NOTICE, Portrait, kept, marked, save_png
 from scldm.generation.sheet import Entry, draw_sheet
 from scldm.generation.sources import Source, Wish
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scldm.core.artifact import check_hashes, read_json
 from scldm.core.errors import InputError
-from scldm.data.spectrogram import fit_clip, spectrogram
+from scldm.data.spectrogram import fit_clip
 from scldm.encoders.bundle import joint_fingerprint, load_network
 from scldm.encoders.face import FaceDecoder
 from scldm.encoders.speech import SpeechEncoder
@@ -125,7 +125,7 @@ class Direct:
     @torch.no_grad()
     def _portrait(self, waveform: Tensor) -> Image.Image:
         device = next(self.speech_encoder.parameters()).device
-        heard = self.speech_encoder(spectrogram(fit_clip(waveform)[None].to(device)))
+        heard = self.speech_encoder.hear(fit_clip(waveform)[None].to(device))
         latents = self.bridge(heard) if self.bridge else heard
         return to_images(self.face_decoder(latents.reshape(1, *self.shape)).clamp(-1, 1))[0]
 

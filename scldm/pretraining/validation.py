@@ -10,7 +10,6 @@ from torchvision.utils import make_grid
 
 from scldm.data.faces import to_unit
 from scldm.data.pairs import Clips, Pairs
-from scldm.data.spectrogram import spectrogram
 from scldm.encoders.speech import SpeechEncoder
 from scldm.pretraining.model import Collaboration
 
@@ -24,7 +23,7 @@ def speech_latents(encoder: SpeechEncoder, clips: Clips, device: torch.device) -
     for start in range(0, len(clips.index), 16):
         audio = [clips.plain(c) for c in range(start, min(start + 16, len(clips.index)))]
         batch = torch.from_numpy(np.stack(audio)).to(device)
-        parts.append(encoder(spectrogram(batch)).float().cpu())
+        parts.append(encoder.hear(batch).float().cpu())
     return torch.cat(parts)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from scldm.data.pairs import fit_window
-from scldm.data.spectrogram import BINS, FRAMES, SAMPLES, compress, fit_clip, spectrogram
+from scldm.data.spectrogram import BINS, FRAMES, SAMPLES, STEEPEST, compress, fit_clip, spectrogram
 
 
 def by_hand(audio: np.ndarray) -> np.ndarray:
@@ -76,3 +76,21 @@ def test_the_loader_fits_clips_alike() -> None:
         audio = np.arange(length, dtype=np.float32)
         centred = fit_window(audio, max(0, length - SAMPLES) // 2)
         assert np.array_equal(centred, fit_clip(torch.from_numpy(audio)).numpy())
+
+
+def test_the_slope_of_the_spectrogram_is_the_true_one_and_finite() -> None:
+    audio = 0.1 * torch.randn(1, 96_000, generator=torch.Generator().manual_seed(0))
+    audio.requires_grad_()
+    weights = torch.randn(1, 2, 257, 598, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():  # away from the bound, where the slope is exact
+        weights *= spectrogram(audio).abs() > (10 * STEEPEST) ** 0.3
+    (spectrogram(audio) * weights).sum().backward()
+    step = 1e-3 * torch.randn(audio.shape, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        ahead, behind = ((spectrogram(audio + s).double() * weights).sum() for s in (step, -step))
+    assert audio.grad is not None
+    expected = (audio.grad.double() * step).sum()
+    assert abs((ahead - behind) / 2 - expected) < 0.01 * abs(expected)
+    silent = torch.zeros(1, 96_000, requires_grad=True)
+    spectrogram(silent).sum().backward()
+    assert silent.grad is not None and silent.grad.isfinite().all()

@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 
 from scldm.cli import main
+from scldm.core.names import free_stem
 from scldm.generation.clips import of_files
-from scldm.generation.files import NOTICE, free_stem
+from scldm.generation.files import NOTICE
 from scldm.generation.pipeline import SpeechToFacePipeline
 from scldm.generation.portraits import generate
 from scldm.generation.sources import Diffusion, How, Wish, open_source, spare_threads
@@ -148,7 +149,8 @@ def test_portraits_drawn_together_are_those_drawn_alone(sampler, checkpoint, cli
 def test_a_taken_stem_gets_a_number():
     taken: set[str] = set()
     assert [free_stem("a", taken) for _ in range(3)] == ["a", "a-2", "a-3"]
-    assert [free_stem(name, set()) for name in (".hidden", "..", "")] == ["hidden", "clip", "clip"]
+    stems = [free_stem(name, set()) for name in (".hidden", "..", "")]
+    assert stems == ["hidden", "unnamed", "unnamed"]
     taken = {"sheet.png"}
     assert free_stem("sheet.png", taken) == "sheet.png-2" and "sheet.png-2" in taken
 

@@ -7,7 +7,8 @@ that changes every 10 ms and is crossfaded between frames.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -19,18 +20,18 @@ from scldm.data.population.people import Person, Voice, stream, voice
 RATE = 16_000  # Hz
 _HOP = 160  # samples between frames of the filter
 _CLIP = 3
-_REFERENCE_TRACT = 17.5  # cm
+REFERENCE_TRACT = 17.5  # cm
 _UPPER_FORMANTS = (3500.0, 4500.0, 5500.0, 6500.0)  # Hz, odd quarter waves of that tract
 _BANDWIDTHS = (70.0, 100.0, 150.0, 220.0, 300.0, 600.0, 1000.0)  # Hz
 
-_VOWELS = (
+VOWELS = (
     (270, 2290, 3010), (390, 1990, 2550), (530, 1840, 2480), (660, 1720, 2410), (730, 1090, 2440),
     (570, 840, 2410), (440, 1020, 2240), (300, 870, 2240), (640, 1190, 2390), (490, 1350, 1690),
 )  # fmt: skip
-_SCHWA = (500, 1500, 2500)
+SCHWA = (500, 1500, 2500)
 
 
-class _Consonant(NamedTuple):
+class Consonant(NamedTuple):
     """Where the formants point (Hz), how long it lasts (s), how loud voice and noise are."""
 
     locus: tuple[int, int, int]
@@ -42,25 +43,33 @@ class _Consonant(NamedTuple):
     release: float = 0.0  # seconds of noise after a closure; 0: noise throughout
 
 
-_CONSONANTS = (
-    _Consonant((250, 1000, 2200), 0.070, 0.35),  # m
-    _Consonant((250, 1500, 2500), 0.065, 0.35),  # n
-    _Consonant((350, 1100, 2700), 0.060, 0.55),  # l
-    _Consonant((350, 1200, 1600), 0.060, 0.60),  # r
-    _Consonant((300, 700, 2200), 0.070, 0.60),  # w
-    _Consonant((270, 2200, 3000), 0.060, 0.60),  # j
-    _Consonant((320, 1600, 2600), 0.110, 0.00, 0.16, 6200, 2500),  # s
-    _Consonant((320, 1900, 2600), 0.110, 0.00, 0.18, 3600, 1600),  # sh
-    _Consonant((320, 1100, 2300), 0.090, 0.00, 0.05, 5000, 5500),  # f
-    _Consonant((300, 1600, 2600), 0.080, 0.30, 0.08, 6000, 2500),  # z
-    _Consonant((500, 1500, 2500), 0.070, 0.00, 0.06, 1600, 2200),  # h
-    _Consonant((300, 800, 2200), 0.085, 0.00, 0.16, 1000, 1200, 0.030),  # p
-    _Consonant((300, 1750, 2700), 0.085, 0.00, 0.22, 4800, 3000, 0.035),  # t
-    _Consonant((300, 1900, 2300), 0.090, 0.00, 0.20, 2200, 1300, 0.040),  # k
-    _Consonant((280, 800, 2200), 0.065, 0.12, 0.10, 900, 1000, 0.012),  # b
-    _Consonant((280, 1750, 2700), 0.065, 0.12, 0.12, 4200, 3000, 0.014),  # d
-    _Consonant((280, 1900, 2300), 0.065, 0.12, 0.12, 2000, 1200, 0.018),  # g
+CONSONANTS = (
+    Consonant((250, 1000, 2200), 0.070, 0.35),  # m
+    Consonant((250, 1500, 2500), 0.065, 0.35),  # n
+    Consonant((350, 1100, 2700), 0.060, 0.55),  # l
+    Consonant((350, 1200, 1600), 0.060, 0.60),  # r
+    Consonant((300, 700, 2200), 0.070, 0.60),  # w
+    Consonant((270, 2200, 3000), 0.060, 0.60),  # j
+    Consonant((320, 1600, 2600), 0.110, 0.00, 0.16, 6200, 2500),  # s
+    Consonant((320, 1900, 2600), 0.110, 0.00, 0.18, 3600, 1600),  # sh
+    Consonant((320, 1100, 2300), 0.090, 0.00, 0.05, 5000, 5500),  # f
+    Consonant((300, 1600, 2600), 0.080, 0.30, 0.08, 6000, 2500),  # z
+    Consonant((500, 1500, 2500), 0.070, 0.00, 0.06, 1600, 2200),  # h
+    Consonant((300, 800, 2200), 0.085, 0.00, 0.16, 1000, 1200, 0.030),  # p
+    Consonant((300, 1750, 2700), 0.085, 0.00, 0.22, 4800, 3000, 0.035),  # t
+    Consonant((300, 1900, 2300), 0.090, 0.00, 0.20, 2200, 1300, 0.040),  # k
+    Consonant((280, 800, 2200), 0.065, 0.12, 0.10, 900, 1000, 0.012),  # b
+    Consonant((280, 1750, 2700), 0.065, 0.12, 0.12, 4200, 3000, 0.014),  # d
+    Consonant((280, 1900, 2300), 0.065, 0.12, 0.12, 2000, 1200, 0.018),  # g
 )
+
+
+class Syllable(NamedTuple):
+    """Consonants, and a vowel that glides from one place (Hz) to another."""
+
+    onset: tuple[Consonant, ...]
+    vowel: tuple[int, int, int]
+    glide: tuple[int, int, int]
 
 
 class _Anchor(NamedTuple):
@@ -77,7 +86,7 @@ class _Hiss(NamedTuple):
 
     start: float
     seconds: float
-    sound: _Consonant
+    sound: Consonant
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,22 @@ def speak(person: Person, clip: int, seconds: float = 6.0) -> np.ndarray:
     if clip < 0 or seconds < 0.1:
         raise InputError(f"clip {clip} of {seconds} s: give clip 0 or more and at least 0.1 s")
     rng, speaker, samples = stream(person, _CLIP, clip), voice(person), round(seconds * RATE)
-    score = _compose(speaker, seconds, rng)
+    return _sound(speaker, _compose(speaker, seconds, rng), samples, rng)
+
+
+def utter(
+    speaker: Voice, phrases: Iterable[tuple[Syllable, ...]], rng: np.random.Generator
+) -> np.ndarray:
+    """Phrases of given syllables: float32 (n,), 16 kHz, in [-1, 1]; the rate is the speaker's."""
+    anchors, hisses, now = list[_Anchor](), list[_Hiss](), 0.1
+    for phrase in phrases:
+        now = _phrase(anchors, hisses, now, speaker, len(phrase), iter(phrase), rng)
+        now += 1.8 / speaker.rate
+    return _sound(speaker, _score(anchors, hisses), round(now * RATE), rng)
+
+
+def _sound(speaker: Voice, score: _Score, samples: int, rng: np.random.Generator) -> np.ndarray:
+    """(samples,) what is heard of a score, and a little noise of the room."""
     frames = np.arange(samples // _HOP + 2) * (_HOP / RATE)
     level = np.interp(frames, score.times, score.level)
     f0 = _fundamental(speaker, score, frames, level, rng)
@@ -115,21 +139,47 @@ def speak(person: Person, clip: int, seconds: float = 6.0) -> np.ndarray:
 
 def _compose(speaker: Voice, seconds: float, rng: np.random.Generator) -> _Score:
     """Phrases of three to nine syllables with pauses between them, until the clip is full."""
-    rate = speaker.rate * rng.uniform(0.93, 1.07)
+    speaker = replace(speaker, rate=speaker.rate * rng.uniform(0.93, 1.07))
     anchors: list[_Anchor] = []
     hisses: list[_Hiss] = []
     now = rng.uniform(0.02, 0.15)
     while now < seconds:
         count = int(rng.integers(3, 10))
-        anchors.append(_Anchor(now - 0.015, _SCHWA, 0.0, 0.7 * speaker.melody))
-        for place in range(count):
-            last = place == count - 1
-            lean = speaker.melody * (0.7 - 1.4 * place / (count - 1)) - 1.5 * last
-            pitch = lean + 0.8 * speaker.melody * rng.standard_normal()
-            length = rng.uniform(0.75, 1.25) * (1.4 if last else 1.0) / rate
-            now = _syllable(anchors, hisses, now, length, pitch, rng)
-        anchors.append(anchors[-1]._replace(time=now + 0.02, level=0.0))
-        now += rng.uniform(1.0, 2.6) / rate
+        now = _phrase(anchors, hisses, now, speaker, count, _any(rng), rng)
+        now += rng.uniform(1.0, 2.6) / speaker.rate
+    return _score(anchors, hisses)
+
+
+def _any(rng: np.random.Generator) -> Iterator[Syllable]:
+    """Any consonant and any vowel, drawn when they are asked for."""
+    while True:
+        sound = CONSONANTS[rng.integers(len(CONSONANTS))]
+        vowel = VOWELS[rng.integers(len(VOWELS))]
+        yield Syllable((sound,), vowel, vowel)
+
+
+def _phrase(
+    anchors: list[_Anchor],
+    hisses: list[_Hiss],
+    now: float,
+    speaker: Voice,
+    count: int,
+    syllables: Iterator[Syllable],
+    rng: np.random.Generator,
+) -> float:
+    """Append `count` syllables from `now` (s), the last one long and low; the time they end."""
+    anchors.append(_Anchor(now - 0.015, SCHWA, 0.0, 0.7 * speaker.melody))
+    for place in range(count):
+        last = place == count - 1
+        lean = speaker.melody * (0.7 - 1.4 * place / max(count - 1, 1)) - 1.5 * last
+        pitch = lean + 0.8 * speaker.melody * rng.standard_normal()
+        length = rng.uniform(0.75, 1.25) * (1.4 if last else 1.0) / speaker.rate
+        now = _syllable(anchors, hisses, next(syllables), now, length, pitch, rng)
+    anchors.append(anchors[-1]._replace(time=now + 0.02, level=0.0))
+    return now
+
+
+def _score(anchors: list[_Anchor], hisses: list[_Hiss]) -> _Score:
     times, formants, level, pitches = zip(*anchors, strict=True)
     lines = np.array(times), np.array(formants, float), np.array(level), np.array(pitches)
     return _Score(*lines, tuple(hisses))
@@ -138,27 +188,26 @@ def _compose(speaker: Voice, seconds: float, rng: np.random.Generator) -> _Score
 def _syllable(
     anchors: list[_Anchor],
     hisses: list[_Hiss],
+    syllable: Syllable,
     start: float,
     length: float,
     pitch: float,
     rng: np.random.Generator,
 ) -> float:
-    """Append one consonant and one vowel from `start` (s); the time at which they end."""
-    sound = _CONSONANTS[rng.integers(len(_CONSONANTS))]
-    vowel = _VOWELS[rng.integers(len(_VOWELS))]
-    loud, seconds = rng.uniform(0.6, 1.0), min(sound.seconds, 0.45 * length)
-    onset, end = start + seconds, start + length
-    if sound.noise:
-        held = seconds - 0.01 if sound.release else 0.0
-        hisses.append(_Hiss(start + held, sound.release or seconds, sound))
-    if not sound.voicing:  # aspiration before the voice sets in
-        onset += sound.release
-    anchors += [
-        _Anchor(start + 0.015, sound.locus, sound.voicing * loud, pitch),
-        _Anchor(onset, sound.locus, sound.voicing * loud, pitch),
-        _Anchor(onset + 0.03, vowel, loud, pitch),
-        _Anchor(end - 0.015, vowel, 0.8 * loud, pitch),
-    ]
+    """Append consonants and one vowel from `start` (s); the time at which they end."""
+    loud, onset, end = rng.uniform(0.6, 1.0), start, start + length
+    for sound in syllable.onset:
+        seconds = min(sound.seconds, 0.45 * length / len(syllable.onset))
+        begun, onset = onset, onset + seconds
+        if sound.noise:
+            held = seconds - 0.01 if sound.release else 0.0
+            hisses.append(_Hiss(begun + held, sound.release or seconds, sound))
+        if not sound.voicing:  # aspiration before the voice sets in
+            onset += sound.release
+        for time in (begun + 0.015, onset):
+            anchors.append(_Anchor(time, sound.locus, sound.voicing * loud, pitch))
+    anchors.append(_Anchor(onset + 0.03, syllable.vowel, loud, pitch))
+    anchors.append(_Anchor(end - 0.015, syllable.glide, 0.8 * loud, pitch))
     return end
 
 
@@ -175,7 +224,7 @@ def _formants(speaker: Voice, score: _Score, frames: np.ndarray) -> np.ndarray:
     """(frames, 7) Hz: three that move with the text and four that stand, scaled by the tract."""
     moving = [_smooth(np.interp(frames, score.times, line), 5) for line in score.formants.T]
     standing = [np.full(frames.shape, hertz) for hertz in _UPPER_FORMANTS]
-    return np.stack(moving + standing, axis=1) * (_REFERENCE_TRACT / speaker.tract)
+    return np.stack(moving + standing, axis=1) * (REFERENCE_TRACT / speaker.tract)
 
 
 def _source(
