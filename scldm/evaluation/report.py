@@ -72,14 +72,7 @@ def judge_on_real(truth: Truth) -> dict[str, Any]:
 
 def write_report(out: Path, table: Table, facts: dict[str, Any]) -> None:
     """Write `metrics.json`, `table.md`, `distances.png` and `retrieval.png` below `out`."""
-    write_json(out / "metrics.json", {
-        "methods": {name: plain(row) for name, row in table.methods.items()},
-        "subgroups": {
-            name: [{"column": c, "value": v, "metrics": plain(row)} for c, v, row in rows]
-            for name, rows in table.subgroups.items()
-        },
-        "about": {**facts, "notes": table.notes},
-    })
+    write_metrics(out, table, facts)
     write_text(out / "table.md", markdown(table, facts))
     angles = {name: row["cos"][0] for name, row in table.methods.items() if "cos" in row}
     if angles:
@@ -88,6 +81,18 @@ def write_report(out: Path, table: Table, facts: dict[str, Any]) -> None:
     if any("R@1" in row for row in table.methods.values()):
         with staged(out / "retrieval.png") as part:
             draw_retrieval(table.methods, part)
+
+
+def write_metrics(out: Path, table: Table, facts: Mapping[str, Any]) -> None:
+    """Write `metrics.json` below `out`."""
+    write_json(out / "metrics.json", {
+        "methods": {name: plain(row) for name, row in table.methods.items()},
+        "subgroups": {
+            name: [{"column": c, "value": v, "metrics": plain(row)} for c, v, row in rows]
+            for name, rows in table.subgroups.items()
+        },
+        "about": {**facts, "notes": table.notes},
+    })
 
 
 def plain(row: Row) -> dict[str, dict[str, Any]]:
@@ -107,16 +112,23 @@ def markdown(table: Table, facts: dict[str, Any]) -> str:
               f"{facts['layer']}."]
     for name, value in facts["judge_on_real_faces"].items():
         lines.append(f"The judge's own {name} on real faces: {_cell(Estimate(**value))}.")
+    lines += rest(table, SHORT)
+    return "\n".join([*lines, "", f"`{facts['command']}`"]) + "\n"
+
+
+def rest(table: Table, columns: tuple[str, ...]) -> list[str]:
+    """What stands below the methods: some columns by subgroup, and what was not measured."""
     rows: dict[tuple[str, ...], Row] = {
         (method, f"{column} {value}"): row
         for method, found in table.subgroups.items() for column, value, row in found
     }
+    lines = []
     if rows:
         lines += ["", f"By subgroup; fewer than {FEW} people are marked *.", "",
-                  *table_lines(rows, SHORT, "method | subgroup")]
+                  *table_lines(rows, columns, "method | subgroup")]
     for note in table.notes:
         lines += ["", f"Not measured: {note}."]
-    return "\n".join([*lines, "", f"`{facts['command']}`"]) + "\n"
+    return lines
 
 
 def table_lines(

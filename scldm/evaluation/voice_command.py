@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scldm.core.artifact import staged, write_json, write_text
+from scldm.core.artifact import staged, write_text
 from scldm.core.errors import InputError
 from scldm.data.manifest import Manifest
 from scldm.data.samples import Samples, open_samples
@@ -16,7 +16,7 @@ from scldm.evaluation.dcts import dcts
 from scldm.evaluation.evaluate import Row, Table, by_subgroup, estimates
 from scldm.evaluation.hearing import Heard, hear, read_files
 from scldm.evaluation.pairing import VOICES, Kind, Method, read_method
-from scldm.evaluation.report import COLUMNS, FEW, plain, provenance, table_lines
+from scldm.evaluation.report import COLUMNS, provenance, rest, table_lines, write_metrics
 from scldm.evaluation.voice_scoring import (
     VoiceTruth,
     compare,
@@ -134,27 +134,12 @@ def write_report(
 ) -> None:
     """Write `metrics.json` and `table.md` below `out`."""
     facts = {"judge": question.judge, "gallery": len(truth.gallery), "faces": faces,
-             "K of DCTS": question.tuple_size, **provenance(), "notes": table.notes}
-    write_json(out / "metrics.json", {
-        "methods": {name: plain(row) for name, row in table.methods.items()},
-        "subgroups": {
-            name: [{"column": c, "value": v, "metrics": plain(row)} for c, v, row in rows]
-            for name, rows in table.subgroups.items()
-        },
-        "about": facts,
-    })
+             "K of DCTS": question.tuple_size, **provenance()}
+    write_metrics(out, table, facts)
     lines = table_lines({(n,): row for n, row in table.methods.items()}, tuple(COLUMNS), "method")
     lines += ["", f"{faces} faces, a gallery of {len(truth.gallery)} voices; 95 % intervals over "
               f"people. Judge: {question.judge}. DCTS at K = {question.tuple_size}."]
-    parts: dict[tuple[str, ...], Row] = {
-        (method, f"{column} {value}"): row
-        for method, found in table.subgroups.items() for column, value, row in found
-    }
-    if parts:
-        lines += ["", f"By subgroup; fewer than {FEW} people are marked *.", "",
-                  *table_lines(parts, SUBGROUP, "method | subgroup")]
-    for note in table.notes:
-        lines += ["", f"Not measured: {note}."]
+    lines += rest(table, SUBGROUP)
     write_text(out / "table.md", "\n".join([*lines, "", f"`{facts['command']}`"]) + "\n")
 
 

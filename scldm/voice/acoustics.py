@@ -259,4 +259,4 @@ def _rate(audio: np.ndarray, voiced: np.ndarray) -> float:
     level = np.convolve(level, smooth / smooth.sum(), "same")
     peaks, _ = signal.find_peaks(level, prominence=_DIP)
     spoken = speaking & (np.convolve(voiced, np.ones(9), "same") > 0)
-    return _MERGED * max(int(spoken[peaks].sum()), 1) / (speaking.sum() * (_HOP / RATE))
+    return _MERGED * max(int(spoken[peaks].sum()), 1) / (int(speaking.sum()) * (_HOP / RATE))

@@ -18,13 +18,11 @@ from scldm.core.artifact import (
     write_json,
 )
 from scldm.core.errors import InputError
-from scldm.core.run import device_name
 from scldm.core.seeding import torch_generator
 from scldm.data.faces import to_unit
 from scldm.encoders.bundle import joint_fingerprint, load_network
 from scldm.encoders.face import FaceEncoder
 from scldm.voice.adapter import VoiceAdapter
-from scldm.voice.config import VoiceConfig
 from scldm.voice.protocols import SpeakerEncoder
 from scldm.voice.regression import Regression
 from scldm.voice.space import Space, Untold, seen
@@ -43,8 +41,6 @@ class FaceToVoice:
         regression: what these say of a voice.
         untold: what faces do not tell of a speaker.
         facts: what training wrote.
-
-    `settings`: of the mels and the vocoder it was trained through; empty where through none.
     """
 
     def __init__(
@@ -54,12 +50,16 @@ class FaceToVoice:
         self.face_encoder, self.adapter, self.untold = face_encoder, adapter, untold
         self.faces, self.speakers, self.regression = faces, speakers, regression
         self.facts = facts
-        self.settings: dict[str, Any] = (facts.get("tts") or {}).get("settings") or {}
 
     @property
     def device(self) -> torch.device:
         """Where the networks are."""
         return next(self.adapter.parameters()).device
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the mels and the vocoder that it was trained through; empty where through none."""
+        return dict(self.facts["tts"]["settings"])
 
     def to(self, device: torch.device) -> FaceToVoice:
         """Moved to a device; returns itself."""
@@ -102,17 +102,8 @@ class FaceToVoice:
             torch.randn(width, generator=torch_generator(seed, "voice", k)) for k in range(count)
         ])
 
-    def save(
-        self, folder: Path, config: VoiceConfig, speaker: SpeakerEncoder, held: dict[str, float]
-    ) -> Path:
+    def save(self, folder: Path) -> Path:
         """Write the checkpoint folder whole, networks in half precision; returns it."""
-        facts = {
-            "stage": "voice", "image_size": config.data.image_size,
-            "tts": {"name": config.tts, "settings": self.settings},
-            "speaker": {"name": speaker.name, "width": speaker.width,
-                        "fingerprint": speaker.fingerprint},
-            "val": held, "config": config.model_dump(mode="json"), "machine": device_name(),
-        }
         with staged(folder) as part:
             part.mkdir()
             for name in ("face_encoder", "adapter"):
@@ -124,7 +115,7 @@ class FaceToVoice:
                 for name in PARTS
                 for key, value in vars(getattr(self, name)).items()
             }, {"kind": "voice"})
-            write_json(part / "facts.json", facts)
+            write_json(part / "facts.json", self.facts)
             write_hashes(part)
         return folder
 

@@ -44,7 +44,7 @@ def chunks(text: str, language: str) -> list[str]:
         raise InputError(f"espeak-ng cannot say {names}{more} in '{language}': leave them out")
     if not any(c.isalnum() for c in text):
         raise InputError("the text is empty: give at least one word")
-    return _packed(re.split(r"(?<=[.!?。！？])\s+|\n\s*\n", " ".join(text.split(" ")).strip()))
+    return _packed(re.split(r"(?<=[.!?。！？])\s+|\n\s*\n", text.strip()))
 
 
 def _said(character: str, scripts: tuple[str, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -13,43 +14,44 @@ from scldm.core.run import RunFolder, require_finite
 from scldm.core.seeding import numpy_generator, torch_generator
 from scldm.core.steps import run_steps
 from scldm.diffusion.cache import LatentCache
-from scldm.voice.checkpoint import FaceToVoice
+from scldm.voice.adapter import VoiceAdapter
 from scldm.voice.config import VoiceConfig
 from scldm.voice.generative import GenerativeLoss, open_wav2vec
 from scldm.voice.protocols import SpeakerEncoder
-from scldm.voice.space import seen
+from scldm.voice.space import Space, seen
 from scldm.voice.speecht5 import open_speecht5
 
 
 def train_generative(
-    config: VoiceConfig, model: FaceToVoice, cache: LatentCache, speaker: SpeakerEncoder,
-    accelerator: Accelerator,
-) -> None:
-    """Go on training the model's adapter through the frozen TTS; the same call resumes.
+    config: VoiceConfig, adapter: VoiceAdapter, spaces: tuple[Space, Space], cache: LatentCache,
+    speaker: SpeakerEncoder, accelerator: Accelerator,
+) -> dict[str, Any]:
+    """Go on training the adapter through the frozen TTS; the same call resumes.
 
+    Its voices are placed as far from the mean as true speakers are. spaces: of faces and speakers.
+    Returns the settings of the mels and the vocoder.
     Raises InputError for what the TTS or its features lack, and for a file without sentences.
     """
     plan, device = config.generative, accelerator.device
+    faces, speakers = spaces
     texts = read_texts(Path(plan.texts))
     tts = open_speecht5(plan.tts, device)
     features = open_wav2vec(plan.features, device) if plan.vec else None
     loss_of = GenerativeLoss(tts, speaker, features, plan.speaker, plan.vec)
-    model.settings = dict(tts.settings)
-    adam = torch.optim.Adam(model.adapter.requires_grad_(True).parameters(), plan.rate)
+    adam = torch.optim.Adam(adapter.parameters(), plan.rate)
     out = Path(config.out) / "generative"
-    run = RunFolder(out, config.model_dump(mode="json"), {"adapter": model.adapter, "adam": adam})
+    run = RunFolder(out, config.model_dump(mode="json"), {"adapter": adapter, "adam": adam})
 
     def step(n: int) -> dict[str, float]:
         drawn = config.steps + n  # goes on where the first stage ended
         z_faces, targets = cache.take(cache.pick(config.seed, drawn, plan.faces))
         noise = torch.randn(
-            plan.faces, model.adapter.width, generator=torch_generator(config.seed, "voice", drawn)
+            plan.faces, adapter.width, generator=torch_generator(config.seed, "voice", drawn)
         )
-        voices = model.adapter.train()(seen(model.faces, z_faces), noise.to(device))
+        voices = adapter.train()(seen(faces, z_faces), noise.to(device))
         said = numpy_generator(config.seed, "texts", n).integers(len(texts), size=plan.faces)
         terms = loss_of(
-            [texts[i] for i in said], model.speakers.place(model.untold.told * voices.embedding),
-            targets, seed=n,
+            [texts[i] for i in said], speakers.place(voices.embedding), targets, seed=n
         )
         loss = torch.stack(list(terms.values())).sum()
         require_finite(loss, n)
@@ -61,6 +63,7 @@ def train_generative(
 
     there = config.model_copy(update={"out": str(out), "steps": plan.steps})
     run_steps("generative", there, run, accelerator, run.resume(), step, _nothing)
+    return dict(tts.settings)
 
 
 def _nothing(board: SummaryWriter, n: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
 from scldm.core.artifact import check_hashes
-from scldm.core.run import RunFolder, require_finite
+from scldm.core.run import RunFolder, device_name, require_finite
 from scldm.core.schedule import decay
 from scldm.core.seeding import torch_generator
 from scldm.core.steps import run_steps
@@ -49,11 +50,21 @@ def train_voice(config: VoiceConfig) -> Path:
 
     run_steps("voice", config, training.run, accelerator, training.run.resume(), training.step,
               look)
-    model = FaceToVoice(encoder, training.adapter, *finish(training, train, val), facts={})
+    settings: dict[str, Any] = {}
     if config.generative.steps:
-        train_generative(config, model, train.cache, speaker, accelerator)
-    held = training.validate(val.cache)
-    return model.save(Path(config.out) / "checkpoint", config, speaker, held)
+        spaces = training.faces, training.speakers
+        settings = train_generative(
+            config, training.adapter, spaces, train.cache, speaker, accelerator
+        )
+    model = FaceToVoice(encoder, training.adapter, *finish(training, train, val), facts={
+        "stage": "voice", "image_size": config.data.image_size,
+        "tts": {"name": config.tts, "settings": settings},
+        "speaker": {"name": speaker.name, "width": speaker.width,
+                    "fingerprint": speaker.fingerprint},
+        "val": training.validate(val.cache), "config": config.model_dump(mode="json"),
+        "machine": device_name(),
+    })
+    return model.save(Path(config.out) / "checkpoint")
 
 
 class EmbeddingTraining:

@@ -70,13 +70,13 @@ def tiny_processor(folder: Path, **more: Any) -> Any:
     )
 
 
-def tiny_xvector_network() -> Any:
-    """WavLMForXVector, 12 numbers wide."""
+def tiny_xvector_network(width: int = 12) -> Any:
+    """WavLMForXVector, `width` numbers wide."""
     from transformers import WavLMConfig, WavLMForXVector
 
     torch.manual_seed(2)
     config = WavLMConfig(**CONVOLUTIONS, **TRANSFORMER, tdnn_dim=[8] * 3, tdnn_kernel=[3, 2, 1],
-                         tdnn_dilation=[1, 2, 1], xvector_output_dim=12)
+                         tdnn_dilation=[1, 2, 1], xvector_output_dim=width)
     return WavLMForXVector(config)
 
 
