@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 from scldm import __version__
@@ -79,11 +80,13 @@ def parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, default=Path("outputs/voices"), metavar="DIR")
     sub.add_argument("--voices", type=_positive, default=3, metavar="N", help="per face (3)")
     sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--spread", type=_finite, default=1.0, help="of the voices of a face (1)")
-    sub.add_argument("--pitch", type=_finite, default=0.0, metavar="SEMITONES")
-    sub.add_argument("--rate", type=_finite, default=1.0, metavar="FACTOR", help="of speaking (1)")
+    sub.add_argument("--spread", type=_within(0, 100), default=1.0,
+                     help="of the voices of a face (1)")
+    sub.add_argument("--pitch", type=_within(-24, 24), default=0.0, metavar="SEMITONES")
+    sub.add_argument("--rate", type=_within(0.25, 4), default=1.0, metavar="FACTOR",
+                     help="of speaking (1)")
     sub.add_argument("--mix", metavar="FACE", help="another face, whose voice is mixed in")
-    sub.add_argument("--share", type=_finite, default=0.5, help="of the other's voice (0.5)")
+    sub.add_argument("--share", type=_within(0, 1), default=0.5, help="of the other's voice (0.5)")
     sub.add_argument("--face", choices=("only", "largest"), default="only",
                      help="of a picture with several faces: none is taken, or the largest")
     sub.add_argument("--control", choices=("mean-face", "true-voice"),
@@ -256,6 +259,16 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text}: use a finite number")
     return value
+
+
+def _within(low: float, high: float) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        value = _finite(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text}: use a number from {low:g} to {high:g}")
+        return value
+
+    return number
 
 
 def _reals(text: str) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +47,13 @@ def hear(
     with Progress(f"hearing {name}", count) as bar, torch.no_grad():
         for number, audio in enumerate(recordings):
             bar.update()
-            if isinstance(audio, InputError):
-                faults.append(str(audio))
+            try:
+                if isinstance(audio, InputError):
+                    raise audio
+                features.append(judge(torch.from_numpy(audio.copy())[None])[0].cpu())
+            except InputError as error:
+                faults.append(str(error))
                 continue
-            features.append(judge(torch.from_numpy(audio.copy())[None])[0].cpu())
             f0.append(pitch(audio))
             kept.append(number)
     if not kept:
@@ -107,21 +111,21 @@ def _at_frames(audio: np.ndarray, count: int) -> np.ndarray:
 
 
 def word_errors(audio: np.ndarray, text: str) -> float:
-    """Word error rate of speech (n,) at 16 kHz as pocketsphinx hears it, against its text.
+    """Word error rate of speech (n,) at 16 kHz as pocketsphinx hears it, against its text, which
+    has words."""
+    import jiwer
 
-    Raises InputError where the recogniser is not installed.
-    """
-    try:
-        import jiwer
-        import pocketsphinx  # noqa: F401
-    except ImportError:
-        raise InputError("word error rate needs: pip install 'scldm[evaluation]'") from None
     decoder = _recogniser()
     decoder.start_utt()
     decoder.process_raw((np.clip(audio, -1, 1) * 32767).astype(np.int16).tobytes(), full_utt=True)
     decoder.end_utt()
     said = decoder.hyp().hypstr if decoder.hyp() else ""
-    return float(jiwer.wer(_words(text), _words(said) or "-"))
+    return float(jiwer.wer(words_of(text), words_of(said) or "-"))
+
+
+def has_recogniser() -> bool:
+    """Whether pocketsphinx, with its model of English, and jiwer are installed."""
+    return all(find_spec(name) for name in ("pocketsphinx", "jiwer"))
 
 
 @cache
@@ -131,6 +135,7 @@ def _recogniser() -> Any:
     return Decoder(samprate=RATE, loglevel="FATAL")
 
 
-def _words(text: str) -> str:
+def words_of(text: str) -> str:
+    """Letters, apostrophes and single spaces, in lower case."""
     kept = "".join(c if c.isalpha() or c in "' " else " " for c in text.lower())
     return " ".join(kept.split())

@@ -14,7 +14,7 @@ from scldm.data.manifest import Manifest
 from scldm.data.samples import Samples, open_samples
 from scldm.evaluation.dcts import dcts
 from scldm.evaluation.evaluate import Row, Table, by_subgroup, estimates
-from scldm.evaluation.hearing import Heard, hear, read_files
+from scldm.evaluation.hearing import Heard, has_recogniser, hear, read_files
 from scldm.evaluation.pairing import VOICES, Kind, Method, read_method
 from scldm.evaluation.report import COLUMNS, provenance, rest, table_lines, write_metrics
 from scldm.evaluation.voice_scoring import (
@@ -75,10 +75,12 @@ def evaluate_voices(question: VoiceQuestion, out: Path) -> tuple[list[str], list
     heard = [hear(judge, read_files(m.files), len(m.files), m.name, faults) for m in methods]
     rows = np.unique(np.concatenate([method.rows for method in methods]))
     truth = hear_truth(faces, _speech(question, faces), rows, judge, faults)
-    table = Table()
+    table, words = Table(), question.words and has_recogniser()
+    if question.words and not words:
+        table.notes.append("word error rate: it needs pip install 'scldm[evaluation]'")
     for method, voices in zip(methods, heard, strict=True):
         measure(method, voices, truth, table)
-        extra = compare(method, reference, question.words, faults)
+        extra = compare(method, reference, words, faults)
         table.methods[method.name] |= estimates(extra, None, truth)
         table.methods[method.name] |= consistency(method, voices, question.tuple_size, table)
     others(rows, truth, table)

@@ -18,7 +18,7 @@ from scldm.core.seeding import numpy_generator
 from scldm.data.manifest import Manifest, first_two
 from scldm.data.media import read_audio
 from scldm.data.samples import Samples
-from scldm.evaluation.hearing import Heard, hear, parallel, word_errors
+from scldm.evaluation.hearing import Heard, hear, parallel, word_errors, words_of
 from scldm.evaluation.pairing import Method
 from scldm.evaluation.retrieval import ranks, recall, usable
 from scldm.evaluation.scoring import SHUFFLES, Scores, strangers
@@ -170,7 +170,7 @@ def compare(
                     mcd, rmse = parallel(audio, read_audio(other, window=60.0))
                     put("MCD", mcd, row)
                     put("F0 RMSE", rmse, row)
-                if words:
+                if words and words_of(texts[file]):
                     put("word error rate", word_errors(audio, texts[file]), row)
             except InputError as error:
                 faults.append(str(error))

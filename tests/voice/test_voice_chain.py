@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,35 @@ def test_text_of_no_words_or_too_many_leaves_nothing(
     assert main(["voice", "--checkpoint", str(voice_checkpoint), "--manifest", str(population),
                  "--text", text, "--out", str(out)]) == 2
     assert "scldm: " in capsys.readouterr().err and not [*tmp_path.rglob("*.wav")]
+
+
+@pytest.mark.parametrize("option", ["--rate=0", "--rate=x", "--spread=-1", "--share=1.5",
+                                    "--pitch=inf", "--voices=0"])
+def test_numbers_out_of_range_are_refused(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["voice", "face.png", option])
+    assert stop.value.code == 2 and option.partition("=")[0] in capsys.readouterr().err
+
+
+def test_unreadable_voices_are_told_and_the_rest_is_measured(
+    voices: Path, population: Path, judge: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shutil.copytree(voices / "face", tmp_path / "face")
+    broken, *_ = sorted((tmp_path / "face").rglob("voice_0.wav"))
+    broken.write_bytes(b"RIFF")
+    lines = (tmp_path / "face" / "manifest.jsonl").read_text().splitlines()
+    stranger = json.dumps({**json.loads(lines[0]), "face": "nobody.png"})
+    (tmp_path / "face" / "manifest.jsonl").write_text("\n".join([*lines, stranger]) + "\n")
+    status = main(["evaluate-voice", "--voices", str(tmp_path / "face"), "--truth",
+                   str(population), "--judge", str(judge), "--words", "no", "--out",
+                   str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert status == 2 and str(broken) in said and "nobody.png" in said
+    methods = read_json(tmp_path / "out" / "metrics.json")["methods"]
+    assert methods["face"]["similarity"]["n"] == 5
 
 
 def test_an_unknown_synthesiser_is_named(
