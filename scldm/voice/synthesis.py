@@ -61,7 +61,7 @@ def open_synthesiser(name: str, model: FaceToVoice) -> Synthesiser:
         raise InputError(f"--tts {name}: use espeak, babble, speecht5 or a folder of SpeechT5")
     from scldm.voice.speecht5 import open_speecht5
 
-    tts = open_speecht5(name)
+    tts = open_speecht5(name, model.device)
     if model.settings and model.settings != tts.settings:
         raise InputError(f"--tts {name}: its mels and vocoder are not those that the checkpoint "
                          f"was trained through: {tts.settings}, not {model.settings}")
