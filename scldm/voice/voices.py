@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -61,19 +61,19 @@ class VoiceFile:
 
     face: str
     path: str
-    text: str
-    seed: int
     voice: int  # which of the seed's
     embedding: str  # file; row `voice` is this voice's
-    spread: float
-    pitch: float
-    rate: float
     tts: str
     checkpoint: str
     other: str | None  # the face whose voice is mixed in
+    digest: str  # of the aligned face, and of the other
+    text: str  # from here on as wished
+    seed: int
+    spread: float
+    pitch: float
+    rate: float
     share: float
     control: str | None
-    digest: str  # of the aligned face, and of the other
     seconds: float = 0.0  # embedding to sound
 
 
@@ -127,16 +127,17 @@ class Speaking:
 
     def wanted(self, name: str, folder: str, face: np.ndarray) -> list[VoiceFile]:
         """What a face's files will be, but for the seconds."""
-        wish, seen = self.wish, hashlib.sha256(face.tobytes())
+        seen = hashlib.sha256(face.tobytes())
         if self.blend is not None:
             seen.update(self.blend.tobytes())
+        how = asdict(self.wish)
         return [
             VoiceFile(
-                name, f"{folder}/voice_{k}.wav", wish.text, wish.seed, k,
-                f"{folder}/{EMBEDDINGS}", wish.spread, wish.pitch, wish.rate, self.tts.name,
-                self.fingerprint, self.other, wish.share, wish.control, seen.hexdigest()[:16],
+                face=name, path=f"{folder}/voice_{k}.wav", voice=k,
+                embedding=f"{folder}/{EMBEDDINGS}", tts=self.tts.name,
+                checkpoint=self.fingerprint, other=self.other, digest=seen.hexdigest()[:16], **how,
             )
-            for k in range(wish.voices)
+            for k in range(how.pop("voices"))
         ]
 
     def write(self, face: np.ndarray, files: list[VoiceFile], out: Path) -> list[VoiceFile]:
@@ -150,7 +151,7 @@ class Speaking:
                 sound = self.tts.speak(file.text, embedding, file.pitch, file.rate)
                 seconds = round(time.perf_counter() - began, 4)
                 save_wav(part / Path(file.path).name, sound, self.tts.rate)
-                done.append(VoiceFile(**{**asdict(file), "seconds": seconds}))
+                done.append(replace(file, seconds=seconds))
             save_tensors(part / EMBEDDINGS, {"embeddings": embeddings}, {"kind": "voices"})
             write_json(part / FACTS, [asdict(file) for file in done])
         return done
@@ -171,7 +172,7 @@ def kept(wanted: Sequence[VoiceFile], out: Path) -> list[VoiceFile]:
     except (InputError, TypeError):
         return []
     there = all((out / f.path).is_file() and (out / f.embedding).is_file() for f in files)
-    same = [VoiceFile(**{**asdict(f), "seconds": 0.0}) for f in files] == list(wanted)
+    same = [replace(f, seconds=0.0) for f in files] == list(wanted)
     return files if there and same else []
 
 
