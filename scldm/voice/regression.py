@@ -27,9 +27,12 @@ class Regression:
 
     def __call__(self, embedding: Tensor) -> VoiceParameters:
         """embedding (D,) -> what its voice is like."""
-        row = embedding.cpu().double() @ self.weight.double() + self.bias.double()
-        f0, formants, breath, rate = row.tolist()
+        f0, formants, breath, rate = self.rows(embedding.cpu()).tolist()
         return VoiceParameters(math.exp(f0), math.exp(formants), breath, math.exp(rate))
+
+    def rows(self, embeddings: Tensor) -> Tensor:
+        """embeddings (..., D) -> as `to_row` has them, (..., 4) float64."""
+        return embeddings.double() @ self.weight.double() + self.bias.double()
 
 
 def to_row(voice: VoiceParameters) -> list[float]:
@@ -60,6 +63,18 @@ def fit_regression(x: Tensor, y: Tensor, held_x: Tensor, held_y: Tensor) -> Regr
             best = total, Regression(weight.float(), bias.float(), error.float())
     assert best
     return best[1]
+
+
+def slope(said: Tensor, true: Tensor) -> float:
+    """By how much what is said of voices, rows (N, 4), is to be stretched about its mean to fit
+    what was measured, (N, 4), best: one factor for all four, each by its standard deviation.
+
+    Rows that hold NaN are left out.
+    """
+    x, y = (t.double() for t in _known(said, true))
+    scale = y.std(0).clamp(min=1e-6)
+    x, y = (x - x.mean(0)) / scale, (y - y.mean(0)) / scale
+    return float((x * y).sum() / x.square().sum().clamp(min=1e-9))
 
 
 def _known(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

@@ -45,9 +45,10 @@ def fit_space(embeddings: Tensor) -> Space:
 class Untold:
     """What a face does not tell of a speaker.
 
-    told (): the mean cosine of the adapter's direction to the true speaker's; what a face says is
-    no longer than that. axes (R, D): the main axes along which true speakers lie about it, each as
-    long as its standard deviation; none: a face's voices differ by q(z|v) alone, as in the paper.
+    told (): how far along the adapter's direction a voice is placed, of the mean distance of true
+    speakers: as far as what it says of pitch, formants, breath and rate fits best. axes (R, D):
+    the main axes along which true speakers lie about it, each as long as its standard deviation;
+    none: a face's voices differ by q(z|v) alone, as in the paper.
     """
 
     told: Tensor

@@ -15,7 +15,7 @@ from scldm.core.run import RunFolder, device_name, require_finite
 from scldm.core.schedule import decay
 from scldm.core.seeding import torch_generator
 from scldm.core.steps import run_steps
-from scldm.diffusion.cache import LatentCache
+from scldm.diffusion.cache import LatentCache, Pick
 from scldm.encoders.bundle import load_network
 from scldm.encoders.face import FaceEncoder
 from scldm.pretraining.losses import MatchLoss
@@ -25,7 +25,7 @@ from scldm.voice.config import VoiceConfig
 from scldm.voice.generative_training import train_generative
 from scldm.voice.losses import DynamicCentres, mmd, reconstruction
 from scldm.voice.memory import Memory, remember
-from scldm.voice.regression import Regression, fit_regression
+from scldm.voice.regression import Regression, fit_regression, slope
 from scldm.voice.space import Space, Untold, fit_space, fit_untold, seen
 from scldm.voice.speaker import open_speaker
 
@@ -133,15 +133,15 @@ class EmbeddingTraining:
         return terms
 
     @torch.no_grad()
-    def pairs(self, cache: LatentCache, count: int) -> tuple[Tensor, Tensor]:
-        """Directions (count, D) of matched pairs: the adapter's mean voice, and the true one."""
-        z_faces, z_speech = cache.take(cache.pick(0, 0, count))
+    def directions(self, cache: LatentCache, pick: Pick) -> tuple[Tensor, Tensor]:
+        """Of matched pairs: the adapter's mean voice and the true one, (N, D) each of length 1."""
+        z_faces, z_speech = cache.take(pick)
         ours = self.adapter.eval()(seen(self.faces, z_faces)).embedding
         return ours, self.speakers.direction(z_speech)
 
     def validate(self, cache: LatentCache) -> dict[str, float]:
         """Of held-out pairs: mean cos of the mean voice to the true one, and to a shuffled one."""
-        ours, true = self.pairs(cache, MANY)
+        ours, true = self.directions(cache, cache.pick(0, 0, MANY))
         shuffled = true.roll(1, dims=0)
         return {"cos": (ours * true).sum(dim=1).mean().item(),
                 "cos, shuffled": (ours * shuffled).sum(dim=1).mean().item()}
@@ -152,10 +152,13 @@ def finish(
 ) -> tuple[Space, Space, Regression, Untold]:
     """Where faces and speakers lie, what speaker embeddings say of a voice, and what faces do not
     say of speakers."""
-    speakers, config = training.speakers, training.config
-    told = training.validate(val.cache)["cos"]
+    speakers, cache = training.speakers, train.cache
     heard = [(m.cache.speech.flatten(0, 1), m.voices.flatten(0, 1)) for m in (train, val)]
     placed = [(speakers.place(speakers.direction(x)).cpu(), y) for x, y in heard]
     regression = fit_regression(*placed[0], *placed[1])
-    ours, true = training.pairs(train.cache, MANY)
-    return training.faces, speakers, regression, fit_untold(told, ours, true, config.untold)
+    pick = cache.pick(0, 0, MANY)
+    ours, true = training.directions(cache, pick)
+    said = regression.rows(speakers.place(ours).cpu())
+    told = slope(said, train.voices[pick.clips.cpu(), pick.views.cpu()])
+    untold = fit_untold(told, ours, true, training.config.untold)
+    return training.faces, speakers, regression, untold
