@@ -85,7 +85,7 @@ def main() -> None:
     scldm("evaluate", "--portraits", *map(str, folders), "--truth", str(MANIFEST), "--faces",
           str(MANIFEST), "--judge", str(JUDGE), "--out", str(comparison))
     keep(comparison, "comparison", *PICTURES)
-    tables = {1: prior, 2: comparison / "metrics.json"}
+    tables = {1: prior, **{n: comparison / "metrics.json" for n in (2, 3)}}
     for study in args.studies:
         folder = OUTPUTS / study
         scldm("ablate", study, "configs/population-train.yaml", "--judge", str(JUDGE), "--out",

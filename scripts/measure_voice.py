@@ -111,7 +111,7 @@ def write(cap: Estimate, found: dict[str, Any], seconds: list[float]) -> None:
         "RIR": found["some"]["some"]["RIR"], "RCR": found["some"]["some"]["RCR"],
         "word error rate of the voices (pocketsphinx)": found["some"]["some"]["word error rate"],
     }
-    lines = ["| | value | faces |", "|---|---|---|"]
+    lines = ["| | value | people |", "|---|---|---|"]
     lines += [
         f"| {name} | {x['value']:.3f} [{x['low']:.3f}, {x['high']:.3f}] | {x['n']} |"
         for name, x in figures.items()
