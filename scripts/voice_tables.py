@@ -2,8 +2,8 @@
 
     python scripts/voice_tables.py
 
-After `scripts/measure_voice.py`, `experiment_voice.py` and `measure_memory.py`, from what they wrote
-below docs/results/voice.
+After `scripts/measure_voice.py`, `experiment_voice.py` and `measure_memory.py`, from what they
+wrote below docs/results/voice.
 """
 
 from __future__ import annotations
