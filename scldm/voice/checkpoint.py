@@ -10,6 +10,7 @@ from torch import Tensor
 
 from scldm.core.artifact import (
     check_hashes,
+    fingerprint,
     load_tensors,
     read_json,
     save_tensors,
@@ -20,7 +21,7 @@ from scldm.core.artifact import (
 from scldm.core.errors import InputError
 from scldm.core.seeding import torch_generator
 from scldm.data.faces import to_unit
-from scldm.encoders.bundle import joint_fingerprint, load_network
+from scldm.encoders.bundle import load_network
 from scldm.encoders.face import FaceEncoder
 from scldm.voice.adapter import VoiceAdapter
 from scldm.voice.protocols import SpeakerEncoder
@@ -71,8 +72,15 @@ class FaceToVoice:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen digits that name the networks' weights."""
-        return joint_fingerprint({"face_encoder": self.face_encoder, "adapter": self.adapter})
+        """Sixteen digits that name all that a voice follows from."""
+        weights = {f"face.{key}": value for key, value in self.face_encoder.state_dict().items()}
+        return fingerprint(weights | self.adapter.state_dict() | self._tensors())
+
+    def _tensors(self) -> dict[str, Tensor]:
+        return {
+            f"{name}.{key}": value for name in PARTS
+            for key, value in vars(getattr(self, name)).items()
+        }
 
     @torch.no_grad()
     def look(self, faces: Tensor) -> Tensor:
@@ -110,11 +118,7 @@ class FaceToVoice:
                 network = getattr(self, name)
                 network.eval().half().save_pretrained(part / name, safe_serialization=True)
                 network.float()
-            save_tensors(part / TENSORS, {
-                f"{name}.{key}": value
-                for name in PARTS
-                for key, value in vars(getattr(self, name)).items()
-            }, {"kind": "voice"})
+            save_tensors(part / TENSORS, self._tensors(), {"kind": "voice"})
             write_json(part / "facts.json", self.facts)
             write_hashes(part)
         return folder
