@@ -31,8 +31,8 @@ EXAMPLES = {
     "table": "scldm table 1 face_prior/bundled.safetensors --out outputs/tables",
     "voice": "scldm voice outputs/anna/anna/portrait_0.png --out outputs/voices",
     "train-voice": "scldm train-voice configs/population-voice.yaml steps=200",
-    "evaluate-voice": "scldm evaluate-voice --voices outputs/voices --truth examples/faces.csv "
-                      "--out outputs/voice-evaluation",
+    "evaluate-voice": "scldm evaluate-voice --voices outputs/population-voices --truth "
+                      "data/population/manifest.csv --words no",
     "round-trip": "scldm round-trip --clips data/population/manifest.csv",
     "dcts": "scldm dcts outputs/voice-evaluation/embeddings.npz",
     "info": "scldm info face_prior/bundled.safetensors",
@@ -99,9 +99,9 @@ def parser() -> argparse.ArgumentParser:
                      help="of scldm train-voice; default: the bundled one")
     sub.add_argument("--device", default="auto")
 
-    stages = {"train-voice": "face to voice: the adapter, through both of its stages; resumes",
-              "pretrain": "stage 1: contrastive pre-training of the encoders",
-              "train": "stage 2: the latent diffusion model; the same command resumes"}
+    stages = {"pretrain": "stage 1: contrastive pre-training of the encoders",
+              "train": "stage 2: the latent diffusion model; the same command resumes",
+              "train-voice": "face to voice: the adapter, through both of its stages; resumes"}
     for name, words in stages.items():
         sub = command(name, words)
         sub.add_argument("config", type=Path, metavar="CONFIG", help="a YAML file, see configs/")

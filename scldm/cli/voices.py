@@ -1,4 +1,4 @@
-"""`scldm` voice, train-voice, evaluate-voice, dcts: the other mapping."""
+"""`scldm` voice, train-voice, evaluate-voice, dcts, round-trip: the other mapping."""
 
 from __future__ import annotations
 
