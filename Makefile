@@ -1,4 +1,5 @@
-# make demo: install, then faces for the example clips and voices for these faces.  make test: install, lint, quick tests.
+# make demo: install, then faces for the example clips and voices for these faces.
+# make test: install, lint, quick tests.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed

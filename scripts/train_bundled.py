@@ -48,6 +48,8 @@ def main() -> None:
     spoken = Path(folder) / "voice" / "checkpoint"  # on the encoders of the checkpoint as it ships
     run("-m", "scldm", "train-voice", voice, unless=spoken)
     install(spoken, BUNDLED_VOICE, Path("docs/voice-card.md"))
+    run("-m", "scldm", "baseline", "gan", "configs/bed-wen.yaml",  # its listener judges voices
+        unless=Path("runs/bed/wen/checkpoint"))
     install(networks / "judge" / "network", BUNDLED_JUDGE, args.card)
     for made, kept in ((prior, PRIOR), *((p.with_suffix(".table1.md") for p in (prior, PRIOR)),)):
         with staged(kept) as part:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from scldm.core.seeding import numpy_generator
+from scldm.data.manifest import Manifest
 from scldm.evaluation.distances import distances
 from scldm.evaluation.judges import Judgement
 from scldm.evaluation.retrieval import ranks, recall, usable
@@ -82,17 +83,32 @@ def shuffled(
     Mean over ten random others. With `within_gender` they are of the same gender: the control that
     shows more than gender.
     """
+    def of_others(index: np.ndarray) -> Scores:
+        other = Judgement(*(column[index] for column in vars(seen).values()))
+        return score(other, clips, rows, truth)
+
+    return over_strangers(truth.columns.where(rows), within_gender, of_others)
+
+
+def over_strangers(
+    owners: Manifest, within_gender: bool, score_of: Callable[[np.ndarray], Scores]
+) -> Scores | None:
+    """Scores where each of N things is taken for that of a random other person, mean over ten.
+
+    Args:
+        owners: N rows: whose things they are.
+        within_gender: the others are of the same gender.
+        score_of: the scores of the things at an index (N,) of others.
+    """
     person, gender = (
-        np.unique(truth.columns[name][rows], return_inverse=True)[1]
-        for name in ("person", "gender")
+        np.unique(owners[name], return_inverse=True)[1] for name in ("person", "gender")
     )
     rng, drawn = numpy_generator(0, "shuffled"), list[Scores]()
     for _ in range(SHUFFLES):
         index = strangers(person, gender if within_gender else np.zeros_like(gender), rng)
         if index is None:
             return None
-        other = Judgement(*(column[index] for column in vars(seen).values()))
-        drawn.append(score(other, clips, rows, truth))
+        drawn.append(score_of(index))
     first = drawn[0]
     means = {name: np.mean([d.values[name] for d in drawn], axis=0) for name in first.values}
     return Scores(means, first.rows, first.chance)

@@ -14,14 +14,13 @@ from torch.nn import functional as F
 
 from scldm.core.errors import InputError
 from scldm.core.progress import Progress
-from scldm.core.seeding import numpy_generator
 from scldm.data.manifest import Manifest, first_two
 from scldm.data.media import read_audio
 from scldm.data.samples import Samples
 from scldm.evaluation.hearing import Heard, hear, parallel, word_errors, words_of
 from scldm.evaluation.pairing import Method
 from scldm.evaluation.retrieval import ranks, recall, usable
-from scldm.evaluation.scoring import SHUFFLES, Scores, strangers
+from scldm.evaluation.scoring import Scores, over_strangers
 from scldm.evaluation.seeing import ages
 from scldm.voice.protocols import SpeakerEncoder
 
@@ -125,19 +124,12 @@ def shuffled_faces(
 ) -> Scores | None:
     """Scores where each face has voices of other people's faces, mean over ten; None where there
     are no others. With `within_gender` they are of the same gender."""
-    person, gender = (
-        np.unique(truth.columns[name][rows], return_inverse=True)[1]
-        for name in ("person", "gender")
-    )
-    rng, drawn = numpy_generator(0, "shuffled"), list[Scores]()
     f0 = np.where(np.isnan(f0), BETWEEN, f0)  # so that each draw has the same rows
-    for _ in range(SHUFFLES):
-        index = strangers(person, gender if within_gender else np.zeros_like(gender), rng)
-        if index is None:
-            return None
-        drawn.append(score_voices(features[torch.from_numpy(index)], f0[index], rows, truth))
-    means = {name: np.mean([d.values[name] for d in drawn], axis=0) for name in drawn[0].values}
-    return Scores(means, drawn[0].rows, drawn[0].chance)
+
+    def of_others(index: np.ndarray) -> Scores:
+        return score_voices(features[torch.from_numpy(index)], f0[index], rows, truth)
+
+    return over_strangers(truth.columns.where(rows), within_gender, of_others)
 
 
 def compare(

@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from scldm.core.errors import InputError
 from scldm.data.faces import align, find_landmarks
 from scldm.data.manifest import first_two
 from scldm.data.media import read_image
-from scldm.data.pairs import fit_window
 from scldm.data.samples import Samples
-from scldm.data.spectrogram import SAMPLES
+from scldm.data.spectrogram import fit_clip
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,4 @@ def _speech(samples: Samples, row: int) -> np.ndarray:
     first, _ = first_two(samples.manifest["person"][[row]], samples.manifest, "audio")
     if first[0] < 0:
         raise InputError(f"{samples.manifest.file(row, 'face')}: no recording of its person")
-    audio = samples.speech(int(first[0]))
-    return fit_window(audio, max(0, len(audio) - SAMPLES) // 2)
+    return fit_clip(torch.from_numpy(samples.speech(int(first[0])))).numpy()

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import torch
+from sklearn.linear_model import Ridge
 from torch import Tensor
 
 from scldm.core.errors import InputError
@@ -50,17 +51,16 @@ def fit_regression(x: Tensor, y: Tensor, held_x: Tensor, held_y: Tensor) -> Regr
     if min(len(x), len(held_x)) < 2:
         raise InputError("a voice's parameters need at least two clips with speech in train and "
                          "two in val")
-    middle, mean, scale = x.mean(0), y.mean(0), y.std(0).clamp(min=1e-6)
-    u, s, vt = torch.linalg.svd(x - middle, full_matrices=False)
+    scale = y.std(0).clamp(min=1e-6)
+    power = (x - x.mean(0)).square().sum().item() / min(x.shape)  # the mean squared singular value
     best: tuple[float, Regression] | None = None
     for strength in RIDGE:
-        shrink = s / (s.square() + strength * s.square().mean())
-        weight = vt.T @ (shrink[:, None] * (u.T @ (y - mean)))
-        bias = mean - middle @ weight
-        error = (held_x @ weight + bias - held_y).square().mean(0).sqrt()
+        fit = Ridge(alpha=strength * power).fit(x.numpy(), y.numpy())
+        error = (torch.from_numpy(fit.predict(held_x.numpy())) - held_y).square().mean(0).sqrt()
         total = (error / scale).square().sum().item()
         if best is None or total < best[0]:
-            best = total, Regression(weight.float(), bias.float(), error.float())
+            weight, bias = (torch.tensor(part).float() for part in (fit.coef_.T, fit.intercept_))
+            best = total, Regression(weight, bias, error.float())
     assert best
     return best[1]
 
